@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a program is handed: the request (format `codereef-request/1`) as frozen dataclasses.
+
+`read_request` turns a JSON file into a `Request` or says which key of it is wrong. Unknown keys are an error:
+a misspelt option that is silently ignored would change what a number means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from codereef.errors import UsageError
+
+FORMAT = "codereef-request/1"
+ACTIONS = ("run", "benchmark", "validate")
+MODEL_FORMATS = ("onnx", "tflite")
+ANNOTATION_FORMATS = ("coco", "labels-csv", "none")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One model input: tensor name ("" is the first), element type, shape (-1 is free), its steps."""
+
+    name: str
+    type: str
+    dtype: str
+    shape: tuple[int, ...]
+    steps: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One result of the model: its type, the step names of its tensors, and its steps."""
+
+    type: str
+    tensors: Mapping[str, str]
+    steps: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The model: where its files are, which one is loaded, and how it is fed and read."""
+
+    ref: str
+    dir: Path
+    file: str
+    format: str
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file that is loaded."""
+        return self.dir / self.file
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The truth of a dataset: its format and its files, relative to the dataset's folder."""
+
+    format: str
+    images: str
+    file: Optional[str]
+    labels: Optional[str]
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """The dataset: its folder and its annotations."""
+
+    ref: str
+    dir: Path
+    annotations: Annotations
+
+
+@dataclass(frozen=True)
+class Request:
+    """One order to a program: what to do, on which model and data, how, and where to write."""
+
+    action: str
+    model: ModelSpec
+    dataset: DatasetSpec
+    runtime: Mapping[str, Any]
+    options: Mapping[str, Any]
+    output: Path
+
+
+class _Reader:
+    """Reads keys of one JSON object and reports the path of whatever is wrong."""
+
+    def __init__(self, source: str, where: str, value: object) -> None:
+        if not isinstance(value, dict):
+            raise UsageError(
+                f"{source}: {where or 'the request'} must be an object, found {_describe(value)}",
+                hint="the request is written by the client; client and program may be of different versions",
+            )
+        self.source, self.where, self.value = source, where, value
+
+    def _path(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key
+
+    def fail(self, key: str, expected: str) -> UsageError:
+        found = _describe(self.value[key]) if key in self.value else "nothing"
+        return UsageError(
+            f"{self.source}: {self._path(key)} must be {expected}, found {found}",
+            hint="the request is written by the client; client and program may be of different versions",
+        )
+
+    def only(self, *keys: str) -> None:
+        for key in self.value:
+            if key not in keys:
+                raise UsageError(
+                    f"{self.source}: unknown key {self._path(key)}; known here: {', '.join(keys)}",
+                    hint="client and program disagree about the format of the request",
+                )
+
+    def text(self, key: str, choices: Sequence[str] = ()) -> str:
+        value = self.value.get(key)
+        if not isinstance(value, str) or (choices and value not in choices):
+            raise self.fail(key, "one of " + ", ".join(choices) if choices else "text")
+        return value
+
+    def maybe_text(self, key: str) -> Optional[str]:
+        return None if self.value.get(key) is None else self.text(key)
+
+    def child(self, key: str) -> _Reader:
+        if key not in self.value:
+            raise self.fail(key, "an object")
+        return _Reader(self.source, self._path(key), self.value[key])
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        return self.child(key).value if key in self.value else {}
+
+    def array(self, key: str) -> Sequence[Any]:
+        value = self.value.get(key)
+        if not isinstance(value, list):
+            raise self.fail(key, "a list")
+        return value
+
+    def objects(self, key: str) -> list[_Reader]:
+        return [
+            _Reader(self.source, f"{self._path(key)}[{i}]", value) for i, value in enumerate(self.array(key))
+        ]
+
+    def folder(self, key: str) -> Path:
+        path = Path(self.text(key))
+        if not path.is_dir():
+            raise self.fail(key, "an existing folder")
+        return path
+
+    def steps(self) -> tuple[Mapping[str, Any], ...]:
+        read = []
+        for step in self.objects("steps"):
+            if len(step.value) != 1 or not isinstance(next(iter(step.value.values())), dict):
+                raise UsageError(
+                    f"{self.source}: {step.where} must be an object with one key, the step's name, "
+                    f"whose value is an object; found {_describe(step.value)}"
+                )
+            read.append(step.value)
+        return tuple(read)
+
+
+def _describe(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _input(reader: _Reader) -> InputSpec:
+    reader.only("name", "type", "dtype", "layout", "shape", "steps", "when")
+    shape = reader.array("shape")
+    if not all(isinstance(side, int) and not isinstance(side, bool) for side in shape):
+        raise reader.fail("shape", "a list of integers")
+    return InputSpec(
+        name=reader.text("name"),
+        type=reader.text("type", ("image", "tensor")),
+        dtype=reader.text("dtype"),
+        shape=tuple(shape),
+        steps=reader.steps(),
+    )
+
+
+def _output(reader: _Reader) -> OutputSpec:
+    reader.only("type", "tensors", "steps", "when")
+    tensors = reader.child("tensors")
+    return OutputSpec(
+        type=reader.text("type", ("detections", "classification", "tensor")),
+        tensors={name: tensors.text(name) for name in tensors.value},
+        steps=reader.steps(),
+    )
+
+
+def _model(reader: _Reader) -> ModelSpec:
+    reader.only("ref", "dir", "file", "format", "manifest")
+    manifest = reader.child("manifest")
+    manifest.only("inputs", "outputs")
+    model = ModelSpec(
+        ref=reader.text("ref"),
+        dir=reader.folder("dir"),
+        file=reader.text("file"),
+        format=reader.text("format", MODEL_FORMATS),
+        inputs=tuple(_input(item) for item in manifest.objects("inputs")),
+        outputs=tuple(_output(item) for item in manifest.objects("outputs")),
+    )
+    if not model.path.is_file():
+        raise UsageError(
+            f"{reader.source}: {reader.where}.file names {model.file}, which is not in the model's folder",
+            hint="run `cr init` again; the installed model is not complete",
+        )
+    if not model.inputs or not model.outputs:
+        raise UsageError(f"{reader.source}: {manifest.where} has no inputs or no outputs for this variant")
+    return model
+
+
+def _dataset(reader: _Reader) -> DatasetSpec:
+    reader.only("ref", "dir", "annotations")
+    truth = reader.child("annotations")
+    truth.only("format", "file", "images", "labels")
+    annotations = Annotations(
+        format=truth.text("format", ANNOTATION_FORMATS),
+        images=truth.text("images"),
+        file=truth.maybe_text("file"),
+        labels=truth.maybe_text("labels"),
+    )
+    if annotations.format != "none" and annotations.file is None:
+        raise truth.fail("file", f"the annotation file, since the format is {annotations.format}")
+    return DatasetSpec(ref=reader.text("ref"), dir=reader.folder("dir"), annotations=annotations)
+
+
+def parse_request(value: object, source: str = "request") -> Request:
+    """Check decoded JSON and return the request.
+
+    Args:
+        value: the decoded JSON.
+        source: what messages call it, such as the file's name.
+
+    Raises:
+        UsageError: a key is missing, unknown or of the wrong shape, or a folder does not exist.
+    """
+    reader = _Reader(source, "", value)
+    reader.only("format", "action", "harness", "model", "dataset", "runtime", "options", "output")
+    reader.text("format", (FORMAT,))
+    return Request(
+        action=reader.text("action", ACTIONS),
+        model=_model(reader.child("model")),
+        dataset=_dataset(reader.child("dataset")),
+        runtime=reader.mapping("runtime"),
+        options=reader.mapping("options"),
+        output=reader.folder("output"),
+    )
+
+
+def read_request(path: Path) -> Request:
+    """Read and check a request file; see `parse_request`."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the request {path.name}: {error}") from error
+    return parse_request(value, path.name)

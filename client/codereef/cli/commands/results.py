@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cr results`, `cr compare` and `cr export`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from codereef.cli.commands.shared import complete_component, complete_result
+from codereef.cli.edge import note, print_json, shared_options, table
+from codereef.home import Home
+
+if TYPE_CHECKING:
+    from codereef.record.history import History, Result
+
+
+def _history() -> History:
+    from codereef.record.history import History
+
+    return History(Home.default().results)
+
+
+def _ms(result: Result, name: str) -> str:
+    value = result.metric(name)
+    if value is None:
+        return "–"
+    bounds = result.interval(name)
+    return f"{value * 1e3:.3f}" + (f" [{bounds[0] * 1e3:.3f}, {bounds[1] * 1e3:.3f}]" if bounds else "")
+
+
+def _rate(result: Result) -> str:
+    value, bounds = result.metric("throughput"), result.interval("throughput")
+    return "–" if value is None else f"{value:.1f}" + (f" [{bounds[0]:.1f}, {bounds[1]:.1f}]" if bounds else "")
+
+
+def _accuracy(result: Result, metric: str) -> str:
+    value, bounds = result.metric(metric), result.interval(metric)
+    return "–" if value is None else f"{value:.4f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
+
+
+def result_table(results: Sequence[Result]) -> str:
+    """Return results as a table; intervals at 95 %, a dash where a number cannot be given."""
+    from codereef.record.summary import row
+
+    rows = []
+    for result in results:
+        summary = row(result)
+        peak = result.metric("peak_rss")
+        status = result.document["status"]
+        rows.append([
+            result.short, summary.runtime, summary.precision or "–", _ms(result, "latency_p50"), _ms(result, "latency_p90"), _ms(result, "latency_p99"),
+            _rate(result), _accuracy(result, summary.accuracy_metric) if summary.accuracy_metric else "–", "–" if peak is None else f"{peak / 1e6:.0f}",
+            *([] if all(r.document["status"] == "ok" for r in results) else [status]),
+        ])
+    names = {row(r).accuracy_metric for r in results} - {""}
+    accuracy = names.pop() if len(names) == 1 else "accuracy"
+    head = ["result", "runtime", "precision", "p50 ms [95 %]", "p90 ms", "p99 ms", "queries/s", accuracy, "peak MB"]
+    if any(r.document["status"] != "ok" for r in results):
+        head.append("status")
+    return table(rows, head, right=[3, 4, 5, 6, 7, 8])
+
+
+def save_plot(results: Sequence[Result], path: Path) -> None:
+    """Save accuracy over latency with the Pareto frontier as SVG.
+
+    Raises:
+        NotFoundError: no result has both a latency and an accuracy.
+    """
+    from codereef.errors import NotFoundError, UsageError
+    from codereef.files import write_atomic
+    from codereef.record.plot import Point, pareto_svg
+    from codereef.record.summary import cpu_name, newest_by_configuration, row
+
+    if path.suffix.lower() != ".svg":
+        raise UsageError(f"{path.name}: plots are saved as SVG.", hint=f"Write {path.with_suffix('.svg').name}.")
+    rows = [row(r) for r in newest_by_configuration(results) if r.metric("latency_p50") is not None]
+    rows = [r for r in rows if r.accuracy_metric]
+    if not rows:
+        raise NotFoundError("No result has both a latency and an accuracy, so there is nothing to plot.", hint="`cr benchmark SOLUTION` measures both.")
+    metric = rows[0].accuracy_metric
+    points = []
+    for r in rows:
+        value, accuracy, bounds = r.result.metric("latency_p50"), r.result.metric(metric), r.result.interval("latency_p50")
+        if value is not None and accuracy is not None:
+            points.append(Point(r.label, value * 1e3, (bounds[0] * 1e3, bounds[1] * 1e3) if bounds else None, accuracy))
+    first = rows[0].result.document
+    subtitle = f"{first['model'].split(':')[1]} on {first['dataset'].split(':')[1]} · {cpu_name(rows[0].result)}"
+    svg = pareto_svg(points, title=f"Accuracy over latency: {first['solution']['component'].split(':')[1].split('@')[0]}", subtitle=subtitle, x_name="latency p50 in ms", y_name=metric)
+    write_atomic(path, svg, action="save the plot")
+
+
+def _selected(solution: str | None, limit: int | None) -> list[Result]:
+    found = list(_history().all())
+    if solution:
+        name = solution.split(":")[-1].split("@")[0]
+        found = [r for r in found if r.document["solution"]["component"].split(":")[1].split("@")[0] == name]
+        if not found:
+            from codereef.errors import NotFoundError
+
+            raise NotFoundError(f"There is no result of {name} yet.", hint=f"`cr benchmark {name}` makes one.")
+    return found[-limit:] if limit else found
+
+
+@click.command(epilog="\b\nExamples:\n  cr results\n  cr results demo-object-detection --plot frontier.svg\n  cr results --json")
+@click.argument("solution", required=False, shell_complete=complete_component("solution"))
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the newest.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Save the Pareto plot of the newest result of each configuration as SVG.")
+@shared_options
+def results(solution: str | None, limit: int | None, plot: Path | None, as_json: bool) -> None:
+    """List the results of this machine, oldest first."""
+    found = _selected(solution, limit)
+    for path in _history().damaged():
+        note(f"note: {path} is damaged and was left out")
+    if plot is not None:
+        save_plot(found, plot)
+        note(f"Pareto frontier saved as {plot}")
+    if as_json:
+        print_json({"results": [{"id": r.id, **r.document} for r in found]})
+    elif found:
+        names = list(dict.fromkeys(r.document["solution"]["component"] for r in found))
+        for name in names:
+            click.echo(click.style(name, bold=True))
+            click.echo(result_table([r for r in found if r.document["solution"]["component"] == name]))
+    else:
+        click.echo("There is no result yet. `cr benchmark SOLUTION` makes one.")
+
+
+@click.command(epilog="\b\nExamples:\n  cr compare 1a2b3c4d latest\n  cr compare 1a2b3c4d 5e6f7a8b --json")
+@click.argument("a", shell_complete=complete_result)
+@click.argument("b", shell_complete=complete_result)
+@shared_options
+def compare(a: str, b: str, as_json: bool) -> None:
+    """Compare result B with result A: faster, slower or no measurable difference, and what differed."""
+    from codereef.record.compare import compare_results
+
+    history = _history()
+    comparison = compare_results(history.find(a), history.find(b))
+    if as_json:
+        print_json(comparison.as_dict())
+        return
+    if comparison.unlike:
+        click.echo(click.style("not like for like:", fg="yellow", bold=True) + " " + "; ".join(comparison.unlike))
+    click.echo(comparison.sentence)
+    for line in comparison.accuracy:
+        click.echo(line)
+    if comparison.differences:
+        click.echo(table([[d.what, d.a, d.b] for d in comparison.differences], ["differs in", "A", "B"]))
+    else:
+        click.echo("Nothing else differs in graph, options or machine.")
+
+
+@click.command(epilog="\b\nExamples:\n  cr export --csv > results.csv\n  cr export demo-object-detection --json --output results.json")
+@click.argument("solution", required=False, shell_complete=complete_component("solution"))
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV: one line a result, intervals in columns of their own.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of standard output.")
+@shared_options
+def export(solution: str | None, as_csv: bool, output: Path | None, as_json: bool) -> None:
+    """Write results as CSV or as JSON (whole documents, with samples)."""
+    from codereef.errors import UsageError
+    from codereef.files import pretty_json, write_atomic
+    from codereef.record.summary import to_csv
+
+    if as_csv == as_json:
+        raise UsageError("Give either --csv or --json.", hint="--csv suits spreadsheets; --json has everything.")
+    found = _selected(solution, None)
+    data: dict[str, Any] = {"format": "codereef-results/1", "results": [{"id": r.id, "document": r.document} for r in found]}
+    text = to_csv(found) if as_csv else pretty_json(data)
+    if output is not None:
+        write_atomic(output, text, action="export results")
+        note(f"{len(found)} result{'s' if len(found) != 1 else ''} written to {output}")
+    else:
+        click.echo(text, nl=False)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The edge between the library and people: errors become sentences, data become tables or JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from codereef.errors import CancelledError, CrError, UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def shared_options(command: Command) -> Command:
+    """Give a command the options that every command has: --json, --quiet and --debug."""
+    command = click.option("--debug", is_flag=True, expose_value=False, is_eager=True, help="Show the traceback of an error.")(command)
+    command = click.option("-q", "--quiet", is_flag=True, expose_value=False, is_eager=True, callback=_quiet, help="No progress and no notes.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")(command)
+
+
+def _quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta["codereef.quiet"] = value
+
+
+def quiet() -> bool:
+    """Tell whether the user wants no progress and no notes."""
+    ctx = click.get_current_context(silent=True)
+    return bool(ctx and ctx.meta.get("codereef.quiet"))
+
+
+def note(text: str) -> None:
+    """Print a note for people to standard error."""
+    if not quiet():
+        click.echo(text, err=True)
+
+
+def print_json(document: object) -> None:
+    """Print data as JSON to standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def _as_cr_error(error: BaseException) -> CrError | None:
+    if isinstance(error, CrError):
+        return error
+    if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
+        return CancelledError("Interrupted.", hint="Run the same command again; what was finished is kept.")
+    if isinstance(error, click.UsageError):
+        hint = ""
+        if error.ctx is not None:
+            hint = f"`{error.ctx.command_path} --help` shows how it is used."
+        return UsageError(error.format_message(), hint=hint)
+    if isinstance(error, click.ClickException):
+        return UsageError(error.format_message())
+    return None
+
+
+def report_error(error: BaseException, arguments: Sequence[str]) -> int:
+    """Tell the user of an error and return the exit code.
+
+    With `--json` the error is data on standard output; with `--debug` its traceback comes first.
+    """
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output has gone, as in `cr results | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    debug = "--debug" in arguments
+    known = _as_cr_error(error)
+    if known is None and isinstance(error, OSError):
+        from codereef.files import storage_error
+        from pathlib import Path
+
+        known = storage_error("use a file", Path(str(error.filename or "")), error)
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if known is None:
+        known = CrError(
+            f"Something went wrong inside cr: {type(error).__name__}: {error}",
+            hint="This is a defect of ours. Run the same command with --debug and report what it prints.",
+        )
+    if "--json" in arguments:
+        print_json(known.as_dict())
+    else:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {known.message}", err=True)
+        if known.hint:
+            click.echo(f"{click.style('hint:', fg='cyan', bold=True)} {known.hint}", err=True)
+    return known.exit_code
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, right: Sequence[int] = ()) -> str:
+    """Return rows as a text table.
+
+    Args:
+        rows: cells as text.
+        head: column names.
+        right: columns that are aligned to the right.
+    """
+    everything = [list(head), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in everything) for i in range(len(head))]
+    lines = []
+    for number, row in enumerate(everything):
+        cells = [cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row)]
+        line = "  ".join(cells).rstrip()
+        lines.append(click.style(line, bold=True) if number == 0 else line)
+    return "\n".join(lines)
+
+
+def human_bytes(size: float | None) -> str:
+    """Return a size for people, in decimal units."""
+    if size is None:
+        return "unknown"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError("unreachable")
+
+
+def key_values(entries: Sequence[str], option: str) -> dict[str, str]:
+    """Read `NAME=VALUE` options.
+
+    Raises:
+        UsageError: an entry has no `=` or stands twice.
+    """
+    result: dict[str, str] = {}
+    for entry in entries:
+        name, sign, value = entry.partition("=")
+        if not sign or not name:
+            raise UsageError(f"{option} {entry}: expected NAME=VALUE.", hint=f"For example {option} precision=int8.")
+        if name in result:
+            raise UsageError(f"{option} {name} is given twice.", hint="Give it once.")
+        result[name] = value
+    return result
+
+
+def print_tree(tree: Mapping[str, Any], *, indent: int = 0) -> None:
+    """Print nested data for people."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            click.echo("  " * indent + click.style(f"{key}:", bold=True))
+            print_tree(value, indent=indent + 1)
+        elif isinstance(value, (list, tuple)):
+            click.echo("  " * indent + f"{key}: " + (", ".join(map(str, value)) or "none"))
+        else:
+            click.echo("  " * indent + f"{key}: {value}")

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the client keeps things: `$CR_HOME`, or the user's data folder.
+
+    <home>/config.json     settings (`cr config`)
+    <home>/store/          content-addressed files and installed folders
+    <home>/results/        local history, one file a result
+    <home>/queue/          results that wait for a portal
+    <home>/repos/          clones of git repositories, and repos.json
+    <home>/cache/          indexes and detected facts; may be deleted at any time
+    <home>/portal/         database of a portal started here
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The client's folder and the places in it."""
+
+    root: Path
+
+    @staticmethod
+    def default(environ: Mapping[str, str] | None = None) -> Home:
+        """Return the home of this user: `$CR_HOME`, else `$XDG_DATA_HOME/codereef`, else `~/.local/share/codereef`."""
+        environment = os.environ if environ is None else environ
+        if chosen := environment.get("CR_HOME"):
+            return Home(Path(chosen).expanduser().absolute())
+        data = environment.get("XDG_DATA_HOME")
+        base = Path(data) if data else Path.home() / ".local" / "share"
+        return Home(base.absolute() / "codereef")
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def queue(self) -> Path:
+        return self.root / "queue"
+
+    @property
+    def repos(self) -> Path:
+        return self.root / "repos"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def portal(self) -> Path:
+        return self.root / "portal"

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long work tells what it is doing, without printing: the command line gives the object that shows it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Listener to long work. Called from several threads; must not raise."""
+
+    def start(self, task: str, total_bytes: int | None, label: str) -> None:
+        """A task begins: its identity, its bytes where known, and a name for people."""
+
+    def advance(self, task: str, n: int) -> None:
+        """`n` more bytes of the task are done; negative where a transfer starts over."""
+
+    def finish(self, task: str) -> None:
+        """The task has ended, well or not."""
+
+    def note(self, text: str) -> None:
+        """Something a person may want to know, such as a wait or a second try."""
+
+
+class NullProgress:
+    """Tells nobody."""
+
+    def start(self, task: str, total_bytes: int | None, label: str) -> None:
+        """Ignore it."""
+
+    def advance(self, task: str, n: int) -> None:
+        """Ignore it."""
+
+    def finish(self, task: str) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
+        """Ignore it."""

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the resolver engine is given and what it answers.
+
+Everything here is about small integers: a *variable* is an index, its candidates are numbered from 0 (most
+preferred) up, and a set of candidates is an int whose bit `i` stands for candidate `i`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from codereef.errors import ResolutionError
+from codereef.solve.derivation import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """One requirement or constraint that a candidate (or the user, for a root) puts on a variable.
+
+    Attributes:
+        variable: index of the variable depended on.
+        allowed: bit mask over that variable's candidates; bits beyond its count are ignored.
+        required: True: the variable must be selected with a candidate in `allowed`. False: *if* it is
+            selected, it must be in `allowed` (a constraint; with `allowed` 0 a conflict).
+        reason: opaque hashable tag carried to the derivation. Candidates whose dependencies are equal,
+            reason included, are explained together.
+    """
+
+    variable: int
+    allowed: int
+    required: bool
+    reason: object
+
+
+class Problem(Protocol):
+    """What the engine asks about the graph; it may compute its answers lazily."""
+
+    def count(self, variable: int) -> int:
+        """Return the number of candidates of `variable`; asked once per variable that is met."""
+
+    def dependencies(self, variable: int, candidate: int) -> Sequence[Dependency]:
+        """Return what `candidate` of `variable` asks for; asked at most once per pair.
+
+        Only variables that some partial answer requires are asked about. Of those, the candidate that is
+        tried is asked first; the others follow when a conflict involves the variable, so that candidates
+        with equal dependencies can be ruled out, and explained, together.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How much work a solve took.
+
+    Attributes:
+        decisions: candidates chosen, including those taken back.
+        conflicts: dead ends met.
+        learned: incompatibilities derived from them.
+        propagations: times that a variable's set of candidates shrank.
+        variables: variables met.
+        loaded: (variable, candidate) pairs whose dependencies were asked for.
+    """
+
+    decisions: int = 0
+    conflicts: int = 0
+    learned: int = 0
+    propagations: int = 0
+    variables: int = 0
+    loaded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """An answer: exactly the variables that the roots reach through required dependencies.
+
+    Attributes:
+        selected: variable -> candidate, in breadth-first order from the roots.
+        statistics: the work done.
+    """
+
+    selected: Mapping[int, int]
+    statistics: Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class NoSolution:
+    """A proof that there is no answer.
+
+    Attributes:
+        derivation: root of a directed acyclic graph of nodes; its `terms` are empty.
+        statistics: the work done.
+    """
+
+    derivation: Node
+    statistics: Statistics
+
+
+class StepLimitError(ResolutionError):
+    """The search was stopped by `max_steps` before it found an answer or a proof."""
+
+    code = "resolution-step-limit"

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Content-addressed files and installed folders: atomic, verified, safe under several processes.
+
+store = Store.default()
+with store.building("onnx-model-1.0-ab12") as build:
+    if build.existing is None:
+        link_or_copy(blob, build.path / "model.onnx")
+        build.commit({"component": "model:onnx-model@1.0"}, digest=True)
+"""
+
+from __future__ import annotations
+
+from .disk import link_or_copy, write_atomic
+from .prefix import Build, Prefix
+from .store import Store
+from .tree import file_sha256, tree_digest
+
+__all__ = ["Build", "Prefix", "Store", "file_sha256", "link_or_copy", "tree_digest", "write_atomic"]

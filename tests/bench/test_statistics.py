@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics against numpy, scipy, hand-worked values and simulated coverage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from codereef.bench import statistics
+from codereef.bench.compare import compare, mann_whitney
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+values_lists = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=60)
+
+
+@settings(max_examples=80, deadline=None)
+@given(values_lists, st.floats(0, 1))
+def test_percentile_equals_its_definition(values: list[float], q: float) -> None:
+    ordered = sorted(values)
+    place = q * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    expected = ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    assert statistics.percentile(np.array(values), q) == pytest.approx(expected, rel=1e-9)
+
+
+def test_percentile_by_hand() -> None:
+    assert statistics.percentile(np.array([4.0, 1.0, 3.0, 2.0]), 0.5) == 2.5
+    assert statistics.percentile(np.arange(1, 102.0), 0.9) == 91
+    with pytest.raises(ValueError, match="no samples"):
+        statistics.percentile(np.array([]), 0.5)
+
+
+@pytest.mark.parametrize(("q", "n"), [(0.5, 20), (0.9, 100), (0.99, 1000), (0.75, 40)])
+def test_percentiles_appear_with_ten_samples_above_them(q: float, n: int) -> None:
+    assert statistics.needed_samples(q) == n
+    label = f"x_p{q * 100:g}"
+    values = np.linspace(1, 2, n)
+    assert statistics.percentile_metrics(values, "x", (q,), 0.95, 1)[label].value is not None
+    missing = statistics.percentile_metrics(values[1:], "x", (q,), 0.95, 1)[label]
+    assert missing.value is None and missing.interval is None
+    assert missing.reason == f"p{q * 100:g} needs {n} samples, there are {n - 1}"
+
+
+def test_median_interval_by_hand() -> None:
+    # n = 100, z = 1.96: ranks floor(50 - 9.8) = 40 and ceil(50 + 9.8) + 1 = 61.
+    assert statistics.median_interval(np.arange(1, 101), 0.95) == (40, 61)
+    assert statistics.median_interval(np.arange(3), 0.95) is None
+
+
+def test_median_interval_covers_the_median_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(7)
+    hits = 0
+    for _ in range(1000):
+        interval = statistics.median_interval(rng.exponential(1, 80), 0.95)
+        assert interval is not None
+        hits += interval[0] <= math.log(2) <= interval[1]
+    assert 0.93 <= hits / 1000 <= 0.995
+
+
+def test_bootstrap_interval_covers_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(11)
+    hits = {"median": 0, "mean": 0}
+    for trial in range(150):
+        points, means = statistics.bootstrap(rng.exponential(1, 200), (0.5,), trial)
+        low, high = statistics.middle(points[:, 0], 0.95)
+        hits["median"] += low <= math.log(2) <= high
+        low, high = statistics.middle(means, 0.95)
+        hits["mean"] += low <= 1 <= high
+    # Binomial standard error 0.02; the percentile bootstrap of 200 samples is a little narrow.
+    assert all(0.87 <= hit / 150 <= 1 for hit in hits.values()), hits
+
+
+def test_blocks_widen_the_interval_of_a_series_whose_neighbours_are_alike() -> None:
+    rng = np.random.default_rng(5)
+    noise = rng.normal(0, 1, 3000)
+    series = np.empty_like(noise)
+    series[0] = noise[0]
+    for i in range(1, noise.size):
+        series[i] = 0.8 * series[i - 1] + noise[i]
+    alone = rng.permutation(series)
+
+    def width(values: np.ndarray) -> float:
+        low, high = statistics.middle(statistics.bootstrap(values + 100, (), 1)[1], 0.95)
+        return high - low
+
+    # With infinite blocks it would be sqrt((1 + .8) / (1 - .8)) = 3 times as wide; 15 samples get most of it.
+    assert 1.8 < width(series) / width(alone) < 3.2
+
+
+def test_bootstrap_repeats_with_its_seed_and_bounds_its_work() -> None:
+    values = np.random.default_rng(1).gamma(2, 1, 500)
+    first, again, other = (statistics.bootstrap(values, (0.5, 0.9), seed)[0] for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert [statistics.draws_for(n) for n in (10, 10_000, 100_000, 10**9)] == [2000, 2000, 200, 200]
+
+
+def test_summary_of_a_steady_series() -> None:
+    values = np.random.default_rng(2).gamma(50, 1e-4, 1200)
+    summary = statistics.summarise_latency(values, 0.95, 1)
+    assert set(summary.metrics) == {"latency_p50", "latency_p90", "latency_p99", "latency_mean", "throughput"}
+    for name, q in (("latency_p50", 50), ("latency_p90", 90), ("latency_p99", 99)):
+        metric = summary.metrics[name]
+        assert metric.value == pytest.approx(np.percentile(values, q))
+        assert metric.interval is not None and metric.interval[0] < metric.value < metric.interval[1]
+    throughput = summary.metrics["throughput"]
+    assert throughput.value == pytest.approx(1200 / values.sum())
+    assert (
+        throughput.interval is not None and throughput.interval[0] < throughput.value < throughput.interval[1]
+    )
+    assert summary.warnings == ()
+
+
+def test_drift_between_the_halves_is_said() -> None:
+    values = np.concatenate([np.full(50, 1.0), np.full(50, 1.06)])
+    assert statistics.drift(values) == pytest.approx(0.06)
+    (warning,) = statistics.summarise_latency(values, 0.95, 1).warnings
+    assert "+6.0%" in warning
+    assert (
+        statistics.summarise_latency(np.concatenate([values[:50], values[50:] - 0.02]), 0.95, 1).warnings
+        == ()
+    )
+
+
+def test_one_sample_gives_a_mean_and_no_uncertainty() -> None:
+    summary = statistics.summarise_latency(np.array([0.5]), 0.95, 1)
+    assert summary.metrics["latency_mean"].value == 0.5
+    assert summary.metrics["latency_mean"].interval is None
+    assert summary.metrics["latency_p50"].value is None
+
+
+def test_wilson_interval_equals_scipy() -> None:
+    from scipy.stats import binomtest
+
+    for hits, n in ((0, 3), (3, 3), (7, 20), (902, 1000)):
+        theirs = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+        ours = statistics.proportion_interval(hits, n, 0.95)
+        np.testing.assert_allclose(ours, (theirs.low, theirs.high), atol=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=30),
+    st.lists(st.integers(0, 30), min_size=1, max_size=30),
+)
+def test_mann_whitney_equals_scipy(a: list[int], b: list[int]) -> None:
+    from scipy.stats import mannwhitneyu
+
+    first, second = np.array(a, dtype=float), np.array(b, dtype=float)
+    exact = len(set(a + b)) == len(a + b) and min(len(a), len(b)) <= 8
+    if len(set(a + b)) == 1:
+        assert mann_whitney(first, second)[1] == 1.0
+        return
+    theirs = mannwhitneyu(first, second, alternative="two-sided", method="exact" if exact else "asymptotic")
+    u, p = mann_whitney(first, second)
+    assert u == theirs.statistic
+    assert p == pytest.approx(min(1.0, theirs.pvalue), rel=1e-9, abs=1e-300)
+
+
+def test_two_series_of_six_are_too_few_and_of_seven_are_enough() -> None:
+    low, high = np.linspace(1, 1.1, 7), np.linspace(2, 2.2, 7)
+    few = compare(low[:6], high[:6])
+    # 2 / C(12, 6) = 0.0022 is the smallest p there can be.
+    assert (few.verdict, few.ratio, few.interval) == ("too few repetitions to say", None, None)
+    enough = compare(low, high)
+    assert enough.verdict == "slower" and enough.p_value == pytest.approx(2 / math.comb(14, 7))
+    assert compare(high, low).verdict == "faster"
+    assert compare(low, high[:0]).p_value is None
+
+
+def test_a_real_but_tiny_difference_is_no_measurable_one() -> None:
+    rng = np.random.default_rng(9)
+    a = rng.normal(1, 0.005, 3000)
+    tiny, clear = compare(a, a * 1.005), compare(a, a * 1.03)
+    assert tiny.p_value is not None and tiny.p_value < 0.002
+    assert tiny.verdict == "no measurable difference"
+    assert clear.verdict == "slower"
+    assert clear.interval is not None and clear.interval[0] < 1.03 < clear.interval[1]
+    assert compare(a, a * 1.03, noise_floor=0.05).verdict == "no measurable difference"
+
+
+def test_equal_machines_are_hardly_ever_told_apart() -> None:
+    rng = np.random.default_rng(13)
+    verdicts = [compare(rng.gamma(9, 1, 50), rng.gamma(9, 1, 50), seed=i).verdict for i in range(60)]
+    assert verdicts.count("no measurable difference") >= 59
+
+
+def test_comparison_repeats_with_its_seed() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.gamma(9, 1, 40), rng.gamma(9, 1.2, 40)
+    assert compare(a, b, seed=5) == compare(a, b, seed=5)
+    assert compare(a, b, seed=5).interval != compare(a, b, seed=6).interval

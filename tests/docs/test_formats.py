@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formats are promises: files written by an older client stay readable, and each format has its page.
+
+The samples were written by `cr` 0.1.0 on a real machine. They are never written again: a new version of a
+format gets a new sample beside the old one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from codereef.bench import request, response
+from codereef.errors import LockError, MetadataError
+from codereef.files import canonical_json
+from codereef.lock.model import FORMAT as LOCK_FORMAT
+from codereef.lock.model import read_lock, to_document
+from codereef.meta.schemas import check
+from codereef.record.history import FORMAT as RESULT_FORMAT
+from codereef.record.history import load_result_file
+from codereef.record.summary import row, to_csv
+from codereef.repo.index import CACHE_FORMAT
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = Path(__file__).with_name("samples")
+PAGES = ROOT / "docs" / "formats"
+LOCK_1 = SAMPLES / "lock-1.json"
+RESULT_1 = SAMPLES / "result-1.json"
+RESULT_1_ID = "7324f2b5cd829af416de292788797170e92e7d88e03c2f04c6487e4aaa19005e"
+
+SECTIONS = ("Structure", "Backward compatibility", "Forward compatibility", "Rewrite policy", "Version history")
+WRITTEN_BY_THE_CODE = {
+    "lock.md": [LOCK_FORMAT],
+    "result.md": [RESULT_FORMAT],
+    "program-contract.md": [request.FORMAT, response.FORMAT],
+    "store.md": ["codereef-prefix/1", "v1"],
+    "history-and-queue.md": [RESULT_FORMAT],
+    "index-cache.md": [f"`{CACHE_FORMAT}`", "codereef-repositories/1"],
+    "component.md": ["urn:codereef:schema:model:1"],
+}
+
+
+def test_a_lock_of_format_1_is_read_whole() -> None:
+    document = json.loads(LOCK_1.read_bytes())
+    check(document, "lock", LOCK_1)
+    lock = read_lock(LOCK_1)
+    assert [c.id for c in lock.configurations] == [
+        "format=onnx,precision=fp32,size=50",
+        "format=onnx,precision=int8,size=50",
+        "format=tflite,precision=fp32,size=50",
+        "format=tflite,precision=int8,size=50",
+    ]
+    assert to_document(lock) == document
+
+
+def test_a_result_of_format_1_is_read_and_keeps_its_identity() -> None:
+    data = RESULT_1.read_bytes()
+    result = load_result_file(RESULT_1)
+    check(result.document, "result", RESULT_1)
+    assert result.id == RESULT_1_ID
+    assert canonical_json(result.document) == data
+    assert result.metric("latency_p50") == pytest.approx(0.000219124)
+    assert result.metric("latency_p99") is None
+    assert row(result).runtime == "ai-edge-litert 2.3.0"
+    assert to_csv([result]).splitlines()[1].startswith(RESULT_1_ID)
+
+
+def test_the_lock_inside_a_result_of_format_1_is_a_lock() -> None:
+    document = json.loads(RESULT_1.read_bytes())
+    check(document["lock"], "lock", RESULT_1)
+    assert len(document["lock"]["configurations"]) == 1
+
+
+@pytest.mark.parametrize("sample", [LOCK_1, RESULT_1], ids=lambda path: path.name)
+def test_a_sample_holds_no_path_and_no_address(sample: Path) -> None:
+    def texts(value: object) -> list[str]:
+        if isinstance(value, dict):
+            return [text for key, inner in value.items() for text in (key, *texts(inner))]
+        if isinstance(value, list):
+            return [text for inner in value for text in texts(inner)]
+        return [value] if isinstance(value, str) else []
+
+    found = texts(json.loads(sample.read_bytes()))
+    assert len(found) > 100
+    private = re.compile(r"(^|[\s'\"=:])/\w|[A-Za-z]:\\|://|(?:[0-9a-f]{2}:){5}[0-9a-f]{2}|@[\w-]+\.\w")
+    assert [text for text in found if private.search(text)] == []
+
+
+def test_a_lock_of_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "cr.lock"
+    path.write_text(LOCK_1.read_text(encoding="utf-8").replace(LOCK_FORMAT, "codereef-lock/2"), encoding="utf-8")
+    before = path.read_bytes()
+    with pytest.raises(LockError, match="codereef-lock/2"):
+        read_lock(path)
+    assert path.read_bytes() == before
+
+
+def test_a_result_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(RESULT_1.read_bytes().replace(RESULT_FORMAT.encode(), b"codereef-result/2"))
+    with pytest.raises(MetadataError, match="codereef-result/2"):
+        load_result_file(path)
+
+
+def test_every_format_has_a_page_with_the_same_sections() -> None:
+    pages = {path.name for path in PAGES.glob("*.md")} - {"README.md"}
+    assert pages == set(WRITTEN_BY_THE_CODE)
+    for name in pages:
+        headings = re.findall(r"^## (.+)$", (PAGES / name).read_text(encoding="utf-8"), re.MULTILINE)
+        assert tuple(heading for heading in headings if heading in SECTIONS) == SECTIONS, name
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN_BY_THE_CODE))
+def test_a_page_names_the_version_that_the_code_writes(name: str) -> None:
+    text = (PAGES / name).read_text(encoding="utf-8")
+    for identifier in WRITTEN_BY_THE_CODE[name]:
+        assert identifier in text

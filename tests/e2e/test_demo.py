@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job on the demo: init, benchmark, results, compare, export, reproducible and private."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Cr
+
+pytestmark = pytest.mark.slow
+
+METRICS = {"latency_p50", "latency_p90", "throughput", "mAP", "peak_rss", "load_time"}
+
+
+@pytest.fixture(scope="session")
+def measured(ready: Cr) -> list[dict[str, object]]:
+    """The four configurations, benchmarked once."""
+    return ready.json("benchmark", "demo-object-detection", "-o", "max_seconds=2")["results"]
+
+
+def test_every_configuration_is_measured_with_intervals_and_accuracy(measured: list[dict]) -> None:
+    assert {r["configuration"]["id"] for r in measured} == {
+        f"format={f},precision={p},size=50" for f in ("onnx", "tflite") for p in ("fp32", "int8")
+    }
+    for result in measured:
+        assert result["status"] == "ok"
+        metrics = result["metrics"]
+        assert set(metrics) >= METRICS
+        low, high = metrics["latency_p50"]["interval"]
+        assert low <= metrics["latency_p50"]["value"] <= high
+        assert len(result["samples"]["latency"]["values"]) == metrics["latency_p50"]["samples"] > 100
+
+
+def test_the_model_detects_honestly_and_the_runtimes_agree(measured: list[dict]) -> None:
+    accuracy = {r["configuration"]["id"]: r["metrics"]["mAP"]["value"] for r in measured}
+    onnx, tflite = accuracy["format=onnx,precision=fp32,size=50"], accuracy["format=tflite,precision=fp32,size=50"]
+    assert onnx >= 0.50 and tflite >= 0.50
+    assert abs(onnx - tflite) <= 0.005
+    assert abs(accuracy["format=onnx,precision=int8,size=50"] - onnx) <= 0.05
+    assert abs(accuracy["format=tflite,precision=int8,size=50"] - tflite) <= 0.05
+
+
+def test_each_runtime_has_its_own_environment_and_version(measured: list[dict]) -> None:
+    names = {r["configuration"]["variants"]["format"]: r["runtime"]["name"] for r in measured}
+    assert names == {"onnx": "onnxruntime", "tflite": "ai-edge-litert"}
+
+
+def test_a_result_names_neither_person_nor_machine_nor_place(ready: Cr, measured: list[dict]) -> None:
+    canary = Cr(ready.home, ready.cwd, {"LOGNAME": "canary-user", "USER": "canary-user"})
+    renamed = ("unshare", "-u", "sh", "-c", 'hostname canary-host && exec "$@"', "sh")
+    if subprocess.run([*renamed, "true"], capture_output=True).returncode != 0:
+        renamed = ()  # Not root: the machine keeps its name, and the other canaries still count.
+    canary("benchmark", "demo-object-detection", "-v", "format=onnx", "-o", "max_seconds=0.3", prefix=renamed)
+    # A failure quotes the program, which is where names and paths slip in.
+    canary("benchmark", "demo-object-detection", "-v", "format=onnx", "--memory-limit", "200", check=False, prefix=renamed)
+    secrets = ["canary", str(ready.home), str(ready.cwd), str(Path.home()) + "/", "/root/", "/home/", "/tmp/", "/usr/"]
+    machine_id = Path("/etc/machine-id")
+    secrets += [machine_id.read_text().strip()] if machine_id.exists() else []
+    for path in (ready.home / "results").glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        assert hashlib.sha256(text.encode()).hexdigest() == path.stem
+        for secret in filter(None, secrets):
+            assert secret not in text, f"{secret!r} is in a result"
+        assert not re.search(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", text)
+
+
+def test_a_second_init_is_the_same_and_needs_no_network(ready: Cr, no_network: tuple[str, ...]) -> None:
+    lock = ready.cwd / "demo-object-detection" / "cr.lock"
+    before = lock.read_bytes()
+    done = ready("init", "demo-object-detection", "--locked", prefix=no_network)
+    assert "everything was there" in done.stdout
+    assert lock.read_bytes() == before
+
+
+def test_benchmark_needs_no_network(ready: Cr, no_network: tuple[str, ...]) -> None:
+    done = ready("benchmark", "demo-object-detection", "-v", "precision=int8", "-v", "format=onnx", "-o", "max_seconds=0.5", prefix=no_network)
+    assert "onnxruntime" in done.stdout
+
+
+def test_the_plot_shows_every_configuration(ready: Cr, measured: list[dict]) -> None:
+    ready("results", "demo-object-detection", "--plot", "frontier.svg")
+    tree = ElementTree.parse(ready.cwd / "frontier.svg")
+    text = " ".join(node.text or "" for node in tree.iter())
+    for label in ("onnxruntime", "ai-edge-litert", "fp32", "int8", "mAP", "latency p50 in ms"):
+        assert label in text
+
+
+def test_results_can_be_listed_shown_compared_and_exported(ready: Cr, measured: list[dict]) -> None:
+    a, b = measured[0]["id"], measured[3]["id"]
+    listed = ready.json("results", "demo-object-detection")["results"]
+    assert {a, b} <= {r["id"] for r in listed}
+    assert ready.json("show", a[:12])["id"] == a
+    comparison = ready.json("compare", a, b)
+    assert comparison["verdict"] in ("faster", "slower", "no measurable difference") and comparison["interval"]
+    assert any(d["what"] == "runtime.name" for d in comparison["differences"])
+    csv = ready("export", "--csv").stdout.splitlines()
+    assert csv[0].startswith("id,started_at,status") and any(line.startswith(a) for line in csv)
+    exported = json.loads(ready("export", "--json").stdout)
+    assert a in {r["id"] for r in exported["results"]}
+
+
+def test_run_names_what_it_sees(ready: Cr) -> None:
+    done = ready("run", "demo-object-detection", "-v", "format=onnx", "-v", "precision=fp32", "-o", "limit=2")
+    assert any(shape in done.stdout for shape in ("circle", "square", "triangle", "star", "cross"))
+
+
+def test_validate_gives_the_accuracy_of_the_benchmark(ready: Cr, measured: list[dict]) -> None:
+    result = ready.json("validate", "demo-object-detection", "-v", "format=onnx", "-v", "precision=fp32")["results"][0]
+    assert result["metrics"]["mAP"]["value"] == measured[0]["metrics"]["mAP"]["value"]
+    assert "latency_p50" not in result["metrics"] or result["metrics"]["latency_p50"]["value"] is None
+
+
+def test_tree_and_why_explain_the_graph(ready: Cr) -> None:
+    assert "lib.onnxruntime" in ready("tree", "demo-object-detection").stdout
+    done = ready("why", "demo-object-detection", "lib.tflite")
+    assert "needs model" in done.stdout and "needs runtime: lib.tflite" in done.stdout

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages as HTML: headers, escaping, words that must stand on them, and the OpenAPI contract."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import Any
+
+import factory
+import pytest
+from codereef_portal.results.metrics import significant
+from codereef_portal.settings import ComponentSource
+from codereef_portal.web.render import markdown
+from conftest import Upload
+from fastapi.testclient import TestClient
+
+CANARY = "<script>document.title='owned'</script>\"'><img src=x onerror=document.title='owned'>"
+
+
+def poisoned() -> dict[str, Any]:
+    """A document with the canary wherever the schema takes free text."""
+    document = copy.deepcopy(factory.result())
+    document.update(
+        model=f"model:{CANARY}", precision=CANARY[:39], warnings=[CANARY], error=CANARY, scenario=CANARY[:59]
+    )
+    document["dataset"] = f"dataset:{CANARY}"
+    document["runtime"] = {"name": CANARY[:79], "version": CANARY[:59]}
+    document["machine"]["class"] = {"cpu": {"model": CANARY}, CANARY: CANARY, "os": CANARY}
+    document["machine"]["class_digest"] = factory.digest("poison")
+    document["environment"]["before"][CANARY] = CANARY
+    document["options"][CANARY] = [CANARY, {"a": CANARY}]
+    document["configuration"]["id"] = CANARY
+    document["metrics"]["latency_p90"]["method"] = CANARY
+    document["metrics"]["latency_p99"]["reason"] = CANARY
+    document["metrics"][CANARY[:70]] = dict(document["metrics"]["mAP50"], unit=CANARY[:39])
+    document["samples"] = {"latency": {"unit": CANARY, "values": [1, 2, 3, 4]}}
+    document["lock"]["nodes"]["model"]["version"] = CANARY
+    document["lock"]["nodes"]["model"]["variants"] = {CANARY: CANARY}
+    document["components"][f"model:{CANARY}"] = factory.digest("x")
+    return document
+
+
+def all_pages(client: TestClient) -> list[str]:
+    uids = [row["id"] for row in client.get("/api/v1/results?limit=3").json()["results"]]
+    return [
+        "/",
+        "/boards",
+        "/b/object-detection",
+        "/b/object-detection?dataset=all&status=all",
+        "/b/image-classification",
+        "/components",
+        "/c/model/shapes-ssd",
+        "/c/dashboard/object-detection",
+        "/s/demo-object-detection",
+        "/search?q=ssd",
+        "/search",
+        "/docs/api",
+        *(f"/r/{uid}" for uid in uids),
+    ]
+
+
+def test_every_page_has_the_policy_and_nothing_inline(crowded: TestClient) -> None:
+    for path in [*all_pages(crowded), "/nowhere"]:
+        answer = crowded.get(path)
+        assert answer.status_code == (404 if path == "/nowhere" else 200), path
+        policy = answer.headers["content-security-policy"]
+        assert (
+            "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+        )
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", answer.text), path
+        assert all(re.search(r'\ssrc="/static/', tag) for tag in re.findall(r"<script[^>]*>", answer.text))
+        assert (
+            answer.text.count("<h1") == 1
+            and '<html lang="en">' in answer.text
+            and 'href="#main"' in answer.text
+        )
+
+
+def test_uploaded_markup_is_escaped_on_every_page(upload: Upload, portal: TestClient) -> None:
+    answer = upload(poisoned())
+    assert answer.status_code == 201, answer.text
+    for path in all_pages(portal):
+        page = portal.get(path)
+        assert page.status_code == 200, path
+        assert "<script>document" not in page.text and "<img" not in page.text, path
+    assert "&lt;script&gt;" in portal.get(f"/r/{answer.json()['id']}").text
+    assert portal.get("/search", params={"q": CANARY}).text.count("<img") == 0
+
+
+def test_markdown_carries_nothing_active() -> None:
+    html = markdown(
+        f"# T\n\n{CANARY}\n\n[a](javascript:alert(1)) [b](https://example.org) ![c](http://x/y.png)\n\n<b onclick=x>d</b>"
+    )
+    assert "<script" not in html and "<img" not in html and "onclick" not in html.replace("&lt;b onclick", "")
+    assert "javascript:" not in re.sub(r"\[a\]\(javascript:alert\(1\)\)", "", html)
+    assert '<a href="https://example.org" rel="nofollow noopener">b</a>' in html
+    assert html.startswith("<h2>T</h2>")
+
+
+def test_a_readme_of_a_component_is_sanitised(tmp_path: Any) -> None:
+    from codereef_portal.app import create_app
+    from codereef_portal.settings import Settings
+
+    source = ComponentSource(
+        factory.manifest("model", "evil", homepage="javascript:alert(1)", task="t"),
+        factory.digest("evil"),
+        CANARY,
+    )
+    with TestClient(create_app(Settings(database=tmp_path / "p.db", components=[source]))) as client:
+        page = client.get("/c/model/evil").text
+        assert "<script>document" not in page and "<img" not in page and 'href="javascript' not in page
+
+
+def test_a_result_page_shows_value_interval_trust_and_how_to_repeat_it(crowded: TestClient) -> None:
+    document = factory.crowd()[0]
+    rows = crowded.get("/api/v1/results?limit=200").json()["results"]
+    uid = next(row["id"] for row in rows if row["started_at"] == document["started_at"])
+    page = crowded.get(f"/r/{uid}").text
+    metric = document["metrics"]["latency_p50"]
+    assert f"{significant(metric['value'] * 1e3)} <small>ms</small>" in page
+    assert (
+        f"95 % interval {significant(metric['interval'][0] * 1e3)} to {significant(metric['interval'][1] * 1e3)}"
+        in page
+    )
+    assert "Unverified" in page
+    assert "cr init demo-object-detection@1.0.0" in page
+    assert "400 samples; p99 needs 1,000" in page
+    assert document["warnings"][0] in page
+    assert "The same on other machines" in page and "AMD Ryzen 7 5800X × 16" in page
+    assert "0.12 → 1.38" in page
+
+
+def test_a_failed_run_is_a_page_too(crowded: TestClient) -> None:
+    uid = crowded.get("/api/v1/results?status=out-of-memory").json()["results"][0]["id"]
+    page = crowded.get(f"/r/{uid}").text
+    assert "This run ended with: out-of-memory" in page and "out of memory after 512 MB" in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1234.5, "1,230"),
+        (0.0123456, "0.0123"),
+        (9.996, "10.0"),
+        (-2.5, "-2.50"),
+        (12345678, "1.23e+07"),
+        (None, "–"),
+        (99.95, "100"),
+    ],
+)
+def test_numbers_have_three_significant_digits(value: float | None, text: str) -> None:
+    assert significant(value) == text
+
+
+def test_the_openapi_document_is_whole(portal: TestClient) -> None:
+    document = portal.get("/api/v1/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    text = json.dumps(document)
+    for reference in set(re.findall(r'"#/components/schemas/([^"]+)"', text)):
+        assert reference in document["components"]["schemas"]
+    for path, methods in document["paths"].items():
+        assert path.startswith("/api/v1/")
+        for operation in methods.values():
+            assert operation.get("description"), path
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(answer["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_answers_have_the_shape_the_openapi_document_promises(crowded: TestClient) -> None:
+    from jsonschema import Draft202012Validator
+
+    document = crowded.get("/api/v1/openapi.json").json()
+    uid = crowded.get("/api/v1/results?limit=1").json()["results"][0]["id"]
+    values = {"kind": "model", "name": "shapes-ssd", "version": "1.0.0", "uid": uid}
+    tried = 0
+    for path, methods in document["paths"].items():
+        if "get" not in methods:
+            continue
+        names = (
+            {**values, "name": "object-detection"}
+            if "/boards/" in path
+            else {**values, "name": "result"}
+            if "/schemas/" in path
+            else values
+        )
+        for wrong in (False, True):
+            address = path.format(**({key: "nothing" for key in names} if wrong else names))
+            answer = crowded.get(address)
+            promised = methods["get"]["responses"]
+            assert str(answer.status_code) in promised, (address, answer.status_code)
+            media = (
+                answer.headers["content-type"]
+                .partition(";")[0]
+                .replace("application/schema+json", "application/json")
+            )
+            content = promised[str(answer.status_code)]["content"]
+            assert media in content, (address, media)
+            if media.endswith("json"):
+                schema = {**content[media]["schema"], "components": document["components"]}
+                assert not list(Draft202012Validator(schema).iter_errors(answer.json())), address
+                tried += 1
+    assert tried > 20
