@@ -110,7 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
         synced = sync_components(session, settings.components)
     for reference in synced.refused:
         log.warning(
-            "%s is published with another digest and stays as it is; give the changed component a new version",
+            "%s is published with another digest and stays; give the changed component a new version",
             reference,
         )
 
@@ -126,7 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
-        description="Components and results. Errors are problem documents (RFC 9457); lists are paged by cursor.",
+        description="Components and results. Errors are problem documents (RFC 9457), lists go by cursor.",
     )
     app.state.settings, app.state.database, app.state.templates = settings, database, make_templates()
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

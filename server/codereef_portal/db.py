@@ -130,8 +130,8 @@ class Database:
                 command.upgrade(config, "head")
         except OperationalError as error:
             raise StorageError(
-                f"The portal's database {self.engine.url.render_as_string()} could not be opened: {error.orig}.",
-                hint="Check that the folder exists and can be written, or that the database server is running.",
+                f"The database {self.engine.url.render_as_string()} could not be opened: {error.orig}.",
+                hint="Check that the folder exists and can be written, or that the server is running.",
             ) from error
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ class Settings:
 
     database: str | Path
     host: str = "127.0.0.1"
-    port: int = 8800
+    port: int = 8642
     components: Iterable[ComponentSource] = field(default=(), repr=False)
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     public_url: str | None = None

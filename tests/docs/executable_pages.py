@@ -43,7 +43,10 @@ def commands(block: Block) -> list[Command]:
         elif line.strip():
             found[-1][1].append(line)
     last = int(block.attributes.get("exit", 0))
-    return [Command(line, tuple(promised), last if number == len(found) else 0) for number, (line, promised) in enumerate(found, 1)]
+    return [
+        Command(line, tuple(promised), last if number == len(found) else 0)
+        for number, (line, promised) in enumerate(found, 1)
+    ]
 
 
 def broken_promise(promised: Sequence[str], output: str) -> str:

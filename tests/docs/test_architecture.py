@@ -41,8 +41,35 @@ ALLOWED: dict[str, set[str]] = {
     "run": {"detect", "embedded", "errors", "files", "home", "install", "lock", "meta", "record", "repo", "target"},
     "portal": {"errors", "files", "home", "record"},
     # What joins the rooms, and the edge.
-    "workspace": {"config", "detect", "errors", "files", "home", "install", "lock", "meta", "record", "repo", "solve", "store"},
-    "cli": {"config", "detect", "errors", "files", "home", "lock", "meta", "portal", "record", "repo", "run", "solve", "workspace"},
+    "workspace": {
+        "config",
+        "detect",
+        "errors",
+        "files",
+        "home",
+        "install",
+        "lock",
+        "meta",
+        "record",
+        "repo",
+        "solve",
+        "store",
+    },
+    "cli": {
+        "config",
+        "detect",
+        "errors",
+        "files",
+        "home",
+        "lock",
+        "meta",
+        "portal",
+        "record",
+        "repo",
+        "run",
+        "solve",
+        "workspace",
+    },
     "__main__": {"cli"},
 }
 
@@ -104,7 +131,11 @@ def room_of(module: str) -> str | None:
 
 
 def test_rooms_import_only_what_the_table_permits(imports: list[Import]) -> None:
-    wrong = [entry.place for entry in imports if (room := room_of(entry.module)) and room not in ALLOWED[entry.room] | {entry.room}]
+    wrong = [
+        entry.place
+        for entry in imports
+        if (room := room_of(entry.module)) and room not in ALLOWED[entry.room] | {entry.room}
+    ]
     assert wrong == []
 
 
@@ -129,7 +160,11 @@ def test_the_rooms_form_no_circle() -> None:
 
 
 def test_only_the_portal_command_knows_the_server(imports: list[Import]) -> None:
-    users = {entry.file.relative_to(CLIENT).as_posix() for entry in imports if entry.module.split(".")[0] == "codereef_portal"}
+    users = {
+        entry.file.relative_to(CLIENT).as_posix()
+        for entry in imports
+        if entry.module.split(".")[0] == "codereef_portal"
+    }
     assert users == {"cli/commands/portal.py"}
 
 
@@ -152,6 +187,8 @@ def test_only_the_edge_knows_click(imports: list[Import]) -> None:
 
 def test_an_import_inside_a_function_and_a_relative_one_are_seen() -> None:
     file = CLIENT / "meta" / "example.py"
-    tree = ast.parse("def f():\n    from codereef.install import pip\nfrom ..store import Store\nfrom codereef import config\n")
+    tree = ast.parse(
+        "def f():\n    from codereef.install import pip\nfrom ..store import Store\nfrom codereef import config\n"
+    )
     found = {entry.module for entry in imports_of(file, tree)}
     assert found == {"codereef.install", "codereef.store", "codereef.config"}

@@ -12,7 +12,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from codereef.bench import request, response
 from codereef.errors import LockError, MetadataError
 from codereef.files import canonical_json
@@ -85,7 +84,10 @@ def test_a_sample_holds_no_path_and_no_address(sample: Path) -> None:
 
     found = texts(json.loads(sample.read_bytes()))
     assert len(found) > 100
-    private = re.compile(r"(^|[\s'\"=:])/\w|[A-Za-z]:\\|://|(?:[0-9a-f]{2}:){5}[0-9a-f]{2}|@[\w-]+\.\w")
+    private = re.compile(r"(^|[\s'\"=:])/\w|[A-Za-z]:\\|://|(?:[0-9a-f]{2}:){5}[0-9a-f]{2}|@[a-z][\w-]*\.[a-z]{2,}")
+    assert (
+        private.search("/usr/bin/gcc") and private.search("could not open /srv/x") and private.search("you@example.org")
+    )
     assert [text for text in found if private.search(text)] == []
 
 

@@ -15,36 +15,37 @@ from typing import Any
 from codereef_portal.settings import ComponentSource
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def _machine(
+    arch: str, cpu: str, cores: int, isa: list[str], mib: int, system: str, **more: Any
+) -> dict[str, Any]:
+    virtual = {"hypervisor": more.pop("hypervisor", None), "container": None}
+    return {
+        "arch": arch,
+        "cpu": {
+            "model": cpu,
+            "logical_cores": cores,
+            "isa": isa,
+            "caches": [{"level": 3, "type": "unified", "size_kib": 32768}],
+        },
+        "memory_mib": mib,
+        "board": None,
+        "accelerators": [],
+        "os": {"system": "linux", "name": system},
+        "virtualisation": virtual,
+        **more,
+    }
+
+
 MACHINES: dict[str, dict[str, Any]] = {
-    "epyc": {
-        "cpu": {
-            "model": "AMD EPYC 7B13",
-            "cores": 8,
-            "arch": "x86_64",
-            "isa": ["avx2", "fma"],
-            "l3_bytes": 33554432,
-        },
-        "memory": {"bytes": 33285996544},
-        "os": {"name": "Debian GNU/Linux", "version": "12"},
-        "virtualisation": "kvm",
-    },
-    "ryzen": {
-        "cpu": {"model": "AMD Ryzen 7 5800X", "cores": 16, "arch": "x86_64", "isa": ["avx2", "fma"]},
-        "memory": {"bytes": 67429154816},
-        "os": {"name": "Ubuntu", "version": "24.04"},
-        "virtualisation": "none",
-    },
-    "pi5": {
-        "cpu": {
-            "model": "Cortex-A76 (Raspberry Pi 5)",
-            "cores": 4,
-            "arch": "aarch64",
-            "isa": ["neon", "asimddp"],
-        },
-        "memory": {"bytes": 8588886016},
-        "os": {"name": "Debian GNU/Linux", "version": "12"},
-        "virtualisation": "none",
-    },
+    "epyc": _machine(
+        "x86_64", "AMD EPYC 7B13", 8, ["avx2", "fma"], 31744, "Debian GNU/Linux 12", hypervisor="kvm"
+    ),
+    "ryzen": _machine("x86_64", "AMD Ryzen 7 5800X", 16, ["avx2", "fma"], 64512, "Ubuntu 24.04 LTS"),
+    "pi5": _machine(
+        "aarch64", "Cortex-A76", 4, ["neon"], 8192, "Debian GNU/Linux 12", board="Raspberry Pi 5"
+    ),
 }
 SPEED = {"epyc": 1.0, "ryzen": 0.62, "pi5": 5.2}
 RUNTIMES = {"onnx": ("onnxruntime", "1.20.1", 1.0), "tflite": ("ai-edge-litert", "1.0.1", 0.8)}
@@ -78,7 +79,10 @@ def components() -> list[ComponentSource]:
         json.loads((REPOSITORY / "components" / "dashboard" / name / "cr.json").read_text())
         for name in ("object-detection", "image-classification")
     ]
-    readme = "# Shapes SSD\n\nA small detector of coloured shapes.\n\n## Use\n\n    cr init demo-object-detection\n\n| precision | mAP |\n|---|---|\n| fp32 | 0.71 |\n| int8 | 0.70 |\n"
+    readme = (
+        "# Shapes SSD\n\nA small detector of coloured shapes.\n\n## Use\n\n    cr init demo-object-detection\n\n"
+        "| precision | mAP |\n|---|---|\n| fp32 | 0.71 |\n| int8 | 0.70 |\n"
+    )
     for name in MODELS:
         found.append(
             manifest(

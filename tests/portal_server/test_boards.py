@@ -72,7 +72,7 @@ def test_no_frontier_is_drawn_over_different_datasets(crowded: TestClient) -> No
         ({"precision": ["fp32", "int8"]}, 36),
         ({"precision": "int8"}, 18),
         ({"runtime": "onnxruntime 1.20.1"}, 18),
-        ({"machine": "AMD EPYC 7B13 × 8", "precision": "fp32"}, 6),
+        ({"machine": "AMD EPYC 7B13 × 8 (kvm)", "precision": "fp32"}, 6),
         ({"target": "linux-aarch64-gnu"}, 12),
         ({"status": "out-of-memory"}, 0),
         ({"model": "nothing"}, 0),
@@ -216,7 +216,7 @@ def test_filters_that_leave_nothing_name_the_one_to_drop(crowded: TestClient) ->
 def test_an_empty_board_teaches_the_commands(portal: TestClient) -> None:
     page = portal.get("/b/object-detection").text
     assert "cr init demo-object-detection" in page
-    assert "cr push --to http://testserver" in page
+    assert "cr push latest --portal http://testserver" in page
     assert "none is published here yet" in portal.get("/b/image-classification").text
 
 

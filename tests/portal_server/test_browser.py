@@ -35,7 +35,8 @@ import sys
 import factory
 from codereef_portal.serve import serve
 from codereef_portal.settings import Settings
-serve(Settings(database=sys.argv[1], port=0, components=factory.components()), lambda address: print(address, flush=True))
+settings = Settings(database=sys.argv[1], port=0, components=factory.components())
+serve(settings, lambda address: print(address, flush=True))
 """
 
 
@@ -147,6 +148,15 @@ def test_no_page_breaks_the_policy_runs_uploaded_code_or_scrolls_sideways(
         assert [entry["message"] for entry in browser.get_log("browser")] == [], path
 
 
+_INKED = """
+const canvas = document.querySelector('#scatter canvas');
+const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+let inked = 0;
+for (let i = 3; i < data.length; i += 4) inked += data[i] > 0;
+return inked;
+"""
+
+
 def test_the_scatter_is_drawn_and_walks_along_the_frontier_by_keyboard(base: str, browser: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -154,8 +164,7 @@ def test_the_scatter_is_drawn_and_walks_along_the_frontier_by_keyboard(base: str
     browser.get(f"{base}/b/object-detection")
     holder = drawn(browser)
     assert browser.execute_script("return document.querySelectorAll('#scatter canvas').length") == 1
-    inked = "const c=document.querySelector('#scatter canvas'),d=c.getContext('2d').getImageData(0,0,c.width,c.height).data;let n=0;for(let i=3;i<d.length;i+=4)n+=d[i]>0;return n"
-    assert browser.execute_script(inked) > 2000
+    assert browser.execute_script(_INKED) > 2000
     with urllib.request.urlopen(f"{base}/api/v1/boards/object-detection/frontier", timeout=30) as answer:
         frontier = json.load(answer)["frontier"]
     for point in frontier[:2]:
@@ -208,11 +217,18 @@ const parse = (text) => text.match(/[\\d.]+/g).map(Number);
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
   const element = walker.currentNode.parentElement;
-  if (!walker.currentNode.data.trim() || element.closest('.hidden, .skip, svg, [hidden], script, option') || !element.getClientRects().length) continue;
+  if (!walker.currentNode.data.trim() || !element.getClientRects().length) continue;
+  if (element.closest('.hidden, .skip, svg, [hidden], script, option')) continue;
   const style = getComputedStyle(element);
   let behind = element, ground = null;
-  while (behind && !ground) { const c = parse(getComputedStyle(behind).backgroundColor); if (c.length < 4 || c[3] > 0) ground = c; behind = behind.parentElement; }
-  found.set(style.color + ground, [parse(style.color).slice(0, 3), (ground || [255, 255, 255]).slice(0, 3), element.outerHTML.slice(0, 120)]);
+  while (behind && !ground) {
+    const c = parse(getComputedStyle(behind).backgroundColor);
+    if (c.length < 4 || c[3] > 0) ground = c;
+    behind = behind.parentElement;
+  }
+  ground = (ground || [255, 255, 255]).slice(0, 3);
+  const where = element.outerHTML.slice(0, 120);
+  found.set(style.color + ground, [parse(style.color).slice(0, 3), ground, where]);
 }
 return [...found.values()];
 """

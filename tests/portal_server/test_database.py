@@ -20,6 +20,8 @@ from codereef_portal.tables import ALL_TABLES
 from fastapi.testclient import TestClient
 from sqlalchemy import inspect, text
 
+ON_BOARD = "result WHERE task = 't' AND state = 'accepted'"
+
 
 def differences(database: Database) -> list[object]:
     with database.engine.connect() as connection:
@@ -65,10 +67,10 @@ def test_a_database_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> No
     [
         "SELECT * FROM result WHERE uid = 'x'",
         "SELECT * FROM result WHERE state = 'accepted' ORDER BY id DESC LIMIT 10",
-        "SELECT * FROM result WHERE task = 't' AND state = 'accepted' AND latency_p50 IS NOT NULL ORDER BY latency_p50, id LIMIT 50",
-        "SELECT * FROM result WHERE task = 't' AND state = 'accepted' AND accuracy IS NOT NULL ORDER BY accuracy DESC, id DESC LIMIT 50",
-        "SELECT * FROM result WHERE comparability = 'x' AND latency_p50 IS NOT NULL ORDER BY latency_p50 LIMIT 12",
-        "SELECT result_id FROM result_component WHERE kind = 'model' AND name = 'm' ORDER BY result_id DESC LIMIT 40",
+        f"SELECT * FROM {ON_BOARD} AND latency_p50 IS NOT NULL ORDER BY latency_p50, id LIMIT 50",
+        f"SELECT * FROM {ON_BOARD} AND accuracy IS NOT NULL ORDER BY accuracy DESC, id DESC LIMIT 50",
+        "SELECT id FROM result WHERE comparability = 'x' AND latency_p50 IS NOT NULL ORDER BY latency_p50 LIMIT 12",
+        "SELECT result_id FROM result_component WHERE kind = 'a' AND name = 'm' ORDER BY result_id DESC",
         "SELECT * FROM facet WHERE board_id = 1",
         "SELECT * FROM dependency WHERE needs = 'lib.x'",
         "SELECT * FROM component WHERE kind = 'model' AND name = 'm'",

@@ -92,7 +92,8 @@ def test_uploaded_markup_is_escaped_on_every_page(upload: Upload, portal: TestCl
 
 def test_markdown_carries_nothing_active() -> None:
     html = markdown(
-        f"# T\n\n{CANARY}\n\n[a](javascript:alert(1)) [b](https://example.org) ![c](http://x/y.png)\n\n<b onclick=x>d</b>"
+        f"# T\n\n{CANARY}\n\n[a](javascript:alert(1)) [b](https://example.org) ![c](http://x/y.png)\n\n"
+        "<b onclick=x>d</b>"
     )
     assert "<script" not in html and "<img" not in html and "onclick" not in html.replace("&lt;b onclick", "")
     assert "javascript:" not in re.sub(r"\[a\]\(javascript:alert\(1\)\)", "", html)
@@ -121,10 +122,8 @@ def test_a_result_page_shows_value_interval_trust_and_how_to_repeat_it(crowded: 
     page = crowded.get(f"/r/{uid}").text
     metric = document["metrics"]["latency_p50"]
     assert f"{significant(metric['value'] * 1e3)} <small>ms</small>" in page
-    assert (
-        f"95 % interval {significant(metric['interval'][0] * 1e3)} to {significant(metric['interval'][1] * 1e3)}"
-        in page
-    )
+    low, high = (significant(bound * 1e3) for bound in metric["interval"])
+    assert f"95 % interval {low} to {high}" in page
     assert "Unverified" in page
     assert "cr init demo-object-detection@1.0.0" in page
     assert "400 samples; p99 needs 1,000" in page

@@ -15,7 +15,21 @@ from codereef.solve.resolve import Graph, resolve
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tests.solve.worlds import BOARD, HOST, chosen, component, dataset, found, model, package, program, soft, solution, solved, universe
+from tests.solve.worlds import (
+    BOARD,
+    HOST,
+    chosen,
+    component,
+    dataset,
+    found,
+    model,
+    package,
+    program,
+    soft,
+    solution,
+    solved,
+    universe,
+)
 
 PYTHON = [soft("python", "compiler.python")]
 PY311 = found("compiler.python", "3.11.2", "python", path="/usr/bin/python3.11")

@@ -13,7 +13,7 @@ at all, so a kill at any instant costs only the folder that was being made.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def install(
         if node.source == "component":
             folders[key] = component_of(node, index).root
         elif node.source == "install" and node.install_key and not node.tree:
-            folders[key] = _install_files(key, lock, node, index, store, blobs, built)
+            folders[key] = _install_files(key, lock, node, index, store, blobs, progress, built)
     pythons: dict[str, Path] = {}
     for name, environment in lock.environments.items():
         pythons[name] = _install_environment(environment, bindings, store, settings, progress, built)
@@ -198,14 +198,14 @@ def located(lock: Lock, index: Index, bindings: Mapping[str, Detected], store: S
 
 
 def _install_files(
-    key: str, lock: Lock, node: LockedNode, index: Index, store: Store, blobs: Mapping[str, Path], built: list[str]
+    key: str, lock: Lock, node: LockedNode, index: Index, store: Store, blobs: Mapping[str, Path], progress: Progress, built: list[str]
 ) -> Path:
     existing = store.prefix(node.install_key)
     if existing is not None:
         return existing.path
     component = component_of(node, index)
     target = next(c.target for c in lock.configurations if key in c.nodes)
-    with store.building(node.install_key) as build:
+    with store.building(node.install_key, waiting=_waiting(node.install_key, progress)) as build:
         if build.existing is not None:
             return build.existing.path
         for entry in select(component.meta.get("files", ()), node_facts(node.version, node.variants, target)):
@@ -224,6 +224,10 @@ def _install_files(
                 link_or_copy(source, place)
         built.append(node.install_key)
         return build.commit({"component": node.component, "variants": dict(node.variants)}, digest=True).path
+
+
+def _waiting(key: str, progress: Progress) -> Callable[[], None]:
+    return lambda: progress.note(f"waiting for another cr that is making {key}")
 
 
 def _lost(name: str) -> Path:
@@ -248,12 +252,14 @@ def _install_environment(
         return environment_python(existing.path)
     from codereef.install.pip import Distribution, create_environment
 
-    with store.building(key, in_place=True) as build:
+    with store.building(key, in_place=True, waiting=_waiting(key, progress)) as build:
         if build.existing is not None:
             return environment_python(build.existing.path)
         reused: Sequence[Path] = [Path(bindings[node].path) for node in environment.reused]
         distributions = [Distribution(d.name, d.version, d.sha256) for d in environment.distributions]
-        create_environment(build.path, Path(python.path), distributions, reused, settings, progress)
+        create_environment(
+            build.path, Path(python.path), distributions, reused, settings, progress, log_dir=store.logs
+        )
         built.append(key)
         return environment_python(
             build.commit({"python": environment.python_version, "distributions": len(distributions)}).path
@@ -276,7 +282,7 @@ def _generate(
     from codereef.install import generate
     from codereef.store import tree_digest
 
-    with store.building(node.install_key) as build:
+    with store.building(node.install_key, waiting=_waiting(node.install_key, progress)) as build:
         if build.existing is not None:
             return build.existing.path
         request = {"output": str(build.path), "variants": dict(node.variants), "options": recipe.get("options", {})}
@@ -287,6 +293,7 @@ def _generate(
             build.path,
             recipe.get("timeout", GENERATE_TIMEOUT),
             progress,
+            log_dir=store.logs,
         )
         found = tree_digest(build.path)
         if found != node.tree:

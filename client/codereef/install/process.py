@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from codereef.errors import InstallError
+from codereef.errors import CrError, InstallError, StorageError
 from codereef.store.disk import storing
 from codereef.store.locks import inherited
 
@@ -172,10 +172,11 @@ def _said(tail: Sequence[str]) -> str:
     return "\n" + "\n".join(f"  {line}" for line in tail) if tail else ""
 
 
-def failure(command: Sequence[str], done: Finished, doing: str, hint: str) -> InstallError:
-    """Return the error for a command that ended with a status other than 0."""
+def failure(command: Sequence[str], done: Finished, doing: str, hint: str) -> CrError:
+    """Return the error for a command that ended with a status other than 0; a full disk is a `StorageError`."""
+    kind = StorageError if any("No space left on device" in line for line in done.tail) else InstallError
     how = f"ended with status {done.status}" if done.status >= 0 else f"was ended by signal {-done.status}"
-    return InstallError(
+    return kind(
         f"{doing}: `{shown(command)}` {how}.{_said(done.tail)}\nLog: {done.log}",
         hint=hint,
         context={

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from codereef import __version__
+from codereef.errors import MetadataError
 from codereef.files import digest_of
 from codereef.lock.model import Lock, LockedConfiguration, LockedEnvironment, LockedFile, LockedNode
 from codereef.meta.component import Component
@@ -45,7 +46,12 @@ def _locked_node(node: Node, target: str) -> LockedNode:
         files = tuple(LockedFile(f["name"], f["sha256"], f["size"]) for f in select(component.meta.get("files", ()), facts))
         if method == "generate":
             matching = select(component.meta["install"]["digests"], facts)
-            tree = matching[0]["tree"] if matching else ""
+            if not matching:
+                raise MetadataError(
+                    f"{component.reference} declares no digest for {dict(candidate.variants)}.",
+                    hint="Add it to `install.digests` in its cr.json; what is generated must be checked.",
+                )
+            tree = matching[0]["tree"]
         content: dict[str, Any] = {"component": component.digest, "version": candidate.version, "variants": dict(candidate.variants), "files": [f.sha256 for f in files], "tree": tree}
         key = f"{component.name}-{candidate.version}-{digest_of(content)[7:23]}"
     found = candidate.detected

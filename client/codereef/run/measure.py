@@ -200,9 +200,7 @@ def _document(
     if status == "ok" and response.get("status") != "ok":
         status = "failed"
     if status != "ok":
-        unreadable = outcome.status == "ok" and not response
-        last = "" if unreadable else next((line for line in reversed(outcome.tail) if line.strip()), "")
-        error = scrub(str(response.get("error") or f"{parts.program.reference}: {'it ended well but wrote no response that can be read' if unreadable else outcome.sentence}" + (f"; it last said: {last}" if last else "")))
+        error = scrub(_failure(parts, outcome, response, status))
     document: dict[str, Any] = {
         "format": "codereef-result/1",
         "status": status,
@@ -226,6 +224,17 @@ def _document(
     if error:
         document["error"] = error
     return document
+
+
+def _failure(parts: Parts, outcome: Outcome, response: Mapping[str, Any], status: str) -> str:
+    """Say what went wrong: the program's own words where it failed, ours where it was ended."""
+    name = str(parts.program.reference)
+    if outcome.status == "ok" and not response:
+        return f"{name}: it ended well but wrote no response that can be read"
+    if status == "failed" and response.get("error"):
+        return str(response["error"])
+    last = next((line for line in reversed(outcome.tail) if line.strip()), "") if status in ("failed", "crashed") else ""
+    return f"{name}: {outcome.sentence}" + (f"; it last said: {last}" if last else "")
 
 
 def _runtime(lock: Lock, parts: Parts, response: Mapping[str, Any]) -> dict[str, str]:

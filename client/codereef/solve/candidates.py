@@ -93,7 +93,7 @@ class Excluded:
 
     Attributes:
         label: how people read it.
-        reason: why, as the end of the sentence "it …".
+        reason: why, as the end of the sentence "it cannot be used: …".
         remedy: what would bring it back, or "".
     """
 

@@ -1,88 +1,108 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why there is no graph, in the user's terms.
 
-The engine's proof is shrunk to facts that are impossible together and none of which can be spared. Each is
-written as one line: who asks for what, and what there is instead.
+The engine's proof is shrunk to facts that are impossible together and none of which can be spared. They are
+told from the solution outwards, one line each: who needs what, and at the end what there is instead. What to
+do comes as the hint; `solve.remedies` knows that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from codereef.errors import ResolutionError
 from codereef.meta.component import Component
-from codereef.meta.reference import is_capability, nearest, parse_reference
-from codereef.solve.candidates import Asked
+from codereef.meta.versions import parse_version
+from codereef.solve.candidates import Asked, Candidate
 from codereef.solve.derivation import External
 from codereef.solve.engine import minimal_core
+from codereef.solve.remedies import remedy
 from codereef.solve.terms import Dependency, NoSolution
 from codereef.solve.universe import Universe
 
-MAX_LINES = 12
+MAX_LINES = 11
+MAX_VERSIONS = 5
 
 
-def _listed(names: Sequence[str], limit: int = 6) -> str:
+def _listed(names: Iterable[str], last: str = "and", limit: int = 6) -> str:
     unique = list(dict.fromkeys(names))
-    if len(unique) <= limit:
-        return ", ".join(unique)
-    return ", ".join(unique[: limit - 1]) + f" and {len(unique) - limit + 1} more"
+    if len(unique) > limit:
+        return ", ".join(unique[: limit - 1]) + f" {last} {len(unique) - limit + 1} more"
+    return f" {last} ".join([*([", ".join(unique[:-1])] if unique[1:] else []), *unique[-1:]])
 
 
-def _available(universe: Universe, variable: int) -> str:
-    """Say what could stand for a variable."""
+def _named(candidates: Iterable[Candidate]) -> str:
+    """Write candidates by component, each with its versions and, where they differ, its variants."""
+    groups: dict[tuple[str, bool], list[Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault((candidate.component.name, candidate.source == "detected"), []).append(candidate)
+    texts = []
+    for (name, detected), members in groups.items():
+        versions = sorted({c.version for c in members}, key=parse_version)
+        shown = f"{versions[0]} to {versions[-1]} ({len(versions)} versions)" if len(versions) > MAX_VERSIONS else _listed(versions)
+        variants = {", ".join(f"{k}={v}" for k, v in sorted(c.variants.items())): None for c in members if c.variants}
+        texts.append(f"{name} {shown}" + (f" with {_listed(variants, 'or')}" if variants else "") + (" on this machine" if detected else ""))
+    return _listed(texts)
+
+
+def _there_is(universe: Universe, variable: int) -> list[str]:
+    """Say what there is of a requirement, and what was left out and why."""
     needs, _ = universe.keys[variable]
-    found = universe.candidates[variable]
-    if found:
-        return f"{needs} is here as {_listed([c.label for c in found])}"
-    left_out = universe.excluded[variable]
-    if left_out:
-        return "; ".join(dict.fromkeys(f"{e.label} {e.reason}" for e in left_out[:4]))
-    if is_capability(needs):
-        detectors = universe.detectors(needs)
-        if detectors:
-            return f"this machine has no {needs} that {_listed(['`' + d.name + '`' for d in detectors])} would detect, and no package installs it"
-        near = nearest(needs, universe.capabilities())
-        return f"nobody detects or installs {needs}" + (f" (did you mean {_listed(near)}?)" if near else "")
-    reference = parse_reference(needs)
-    near = nearest(reference.name, [c.name for c in universe.index.components if c.kind == reference.kind])
-    return f"no repository has {needs}" + (f" (did you mean {_listed([f'{reference.kind}:{n}' for n in near])}?)" if near else "")
+    candidates = universe.candidates[variable]
+    lines = [f"of {needs} there is only {_named(candidates)}"] if candidates else []
+    reasons: dict[str, list[str]] = {}
+    for excluded in universe.excluded[variable]:
+        reasons.setdefault(excluded.reason, []).append(excluded.label)
+    lines += [f"{_listed(labels)} cannot be used: {reason}" for reason, labels in reasons.items()]
+    if lines:
+        return lines
+    detectors = universe.detectors(needs)
+    if detectors:
+        return [f"this machine has no {needs} ({_listed((d.name for d in detectors), 'or')}), and no package installs one"]
+    return [f"there is no {needs} in any repository"]
 
 
-def _line(universe: Universe, cause: External) -> list[str]:
-    asked = cause.dependency.reason
-    if not isinstance(asked, Asked):
-        return []
-    if asked.conflict:
-        return [f"{asked.by} cannot stand beside {asked.needs}{' ' + asked.constraint if asked.constraint else ''}" + (f": {asked.variants}" if asked.variants else "")]
-    who = "you ask for" if asked.by == "you" else f"{_dependers(universe, cause, asked)} needs"
-    lines = [f"{who} {asked.wanted}"]
-    if cause.kind == "empty":
-        lines.append(_available(universe, cause.dependency.variable))
-    return lines
+def _from_the_solution_outwards(causes: Sequence[External]) -> list[External]:
+    """Put facts in the order in which a reader meets them: the solution's first, then those of what it needs."""
+    depth: dict[int, int] = {cause.dependency.variable: 0 for cause in causes if cause.variable is None}
+    for _ in causes:
+        for cause in causes:
+            if cause.variable in depth and cause.dependency.required:
+                depth.setdefault(cause.dependency.variable, depth[cause.variable] + 1)
+    far = len(causes) + 1
+    return sorted(causes, key=lambda cause: -1 if cause.variable is None else depth.get(cause.variable, far))
 
 
-def _dependers(universe: Universe, cause: External, asked: Asked) -> str:
-    if cause.variable is None:
-        return asked.by
-    labels = [c.label for i, c in enumerate(universe.candidates[cause.variable]) if cause.dependers >> i & 1]
-    return _listed(labels, 4) if len(labels) > 1 else asked.by
-
-
-def _hints(universe: Universe, causes: Sequence[External]) -> str:
-    remedies: list[str] = []
+def _facts(universe: Universe, causes: Sequence[External]) -> list[str]:
+    # Versions of one component that need the same thing are told together.
+    groups: dict[tuple[int, str, bool], tuple[Asked, int]] = {}
+    # How often something is asked for; what cannot be had at all counts as disputed by itself.
+    requests: dict[int, int] = {}
+    seen: set[tuple[int | None, str, bool]] = set()
     for cause in causes:
-        for excluded in universe.excluded[cause.dependency.variable]:
-            if excluded.remedy:
-                remedies.append(excluded.remedy)
-    if remedies:
-        return "One of these may help: " + _listed([f"`{r}`" for r in remedies]) + "."
-    for cause in causes:
-        needs, _ = universe.keys[cause.dependency.variable]
-        if cause.kind == "empty" and is_capability(needs) and universe.detectors(needs) and not universe.candidates[cause.dependency.variable]:
-            return f"Install one with the system's package manager; `cr detect {needs}` shows whether it is found."
-        if cause.kind == "empty" and isinstance(cause.dependency.reason, Asked) and cause.dependency.reason.constraint and universe.candidates[cause.dependency.variable]:
-            return f"Relax {cause.dependency.reason.constraint} in {cause.dependency.reason.by}, or add a repository that has such a version (`cr repo add`)."
-    return "`cr tree` shows who needs what; `cr search` and `cr repo add` find other versions."
+        asked = cause.dependency.reason
+        if not isinstance(asked, Asked):
+            continue
+        lacking = cause.kind == "empty"
+        if lacking or (cause.variable, asked.wanted, asked.conflict) not in seen:
+            requests[cause.dependency.variable] = requests.get(cause.dependency.variable, 0) + (2 if lacking else 1)
+        seen.add((cause.variable, asked.wanted, asked.conflict))
+        if cause.variable is not None:
+            key = (cause.variable, asked.wanted, asked.conflict)
+            groups[key] = (asked, groups.get(key, (asked, 0))[1] | cause.dependers)
+    lines: list[str] = []
+    for (variable, wanted, conflict), (asked, mask) in groups.items():
+        who = [c for i, c in enumerate(universe.candidates[variable]) if mask >> i & 1]
+        if conflict:
+            constraint = f" {asked.constraint}" if asked.constraint else ""
+            lines.append(f"{_named(who)} cannot be combined with {asked.needs}{constraint}" + (f": {asked.variants}" if asked.variants else ""))
+        else:
+            one = len({(c.component.name, c.version) for c in who}) == 1
+            lines.append(f"{_named(who)} need{'s' if one else ''} {wanted}")
+    for variable, count in requests.items():
+        if count > 1:
+            lines += _there_is(universe, variable)
+    return list(dict.fromkeys(lines))
 
 
 def explain(universe: Universe, solution: Component, variants: Mapping[str, str], answer: NoSolution, roots: Sequence[Dependency]) -> ResolutionError:
@@ -95,26 +115,14 @@ def explain(universe: Universe, solution: Component, variants: Mapping[str, str]
         answer: the engine's proof.
         roots: what was asked.
     """
-    core = minimal_core(universe, roots, answer.derivation)
-    lines: list[str] = []
-    for cause in core.causes:
-        for line in _line(universe, cause):
-            if line not in lines:
-                lines.append(line)
-    # Where two requests for one thing disagree, say what there is of it.
-    wanted: dict[int, int] = {}
-    for cause in core.causes:
-        if cause.kind != "empty":
-            wanted[cause.dependency.variable] = wanted.get(cause.dependency.variable, 0) + 1
-    for variable, count in wanted.items():
-        if count > 1:
-            lines.append(_available(universe, variable))
+    causes = _from_the_solution_outwards(minimal_core(universe, roots, answer.derivation).causes)
+    lines = _facts(universe, causes)
     if len(lines) > MAX_LINES:
-        lines = [*lines[: MAX_LINES - 1], f"… and {len(lines) - MAX_LINES + 1} more facts (`--json` has them all)"]
+        lines = [*lines[: MAX_LINES - 1], f"and {len(lines) - MAX_LINES + 1} more such facts"]
     shown = ", ".join(f"{k}={v}" for k, v in sorted(variants.items()))
-    head = f"{solution.reference.unversioned}{f' with {shown}' if shown else ''} cannot be had on {universe.target.triple}, because"
+    head = f"{solution.reference.unversioned}{f' with {shown}' if shown else ''} cannot be had on {universe.target.triple}:"
     return ResolutionError(
         head + "\n" + "\n".join(f"  · {line}" for line in lines),
-        hint=_hints(universe, core.causes),
+        hint=remedy(universe, causes),
         context={"solution": str(solution.reference), "target": universe.target.triple, "variants": dict(variants), "facts": lines},
     )

@@ -129,13 +129,13 @@ class Universe:
                 continue
             candidate = Candidate(soft, "detected", item.version, {}, item)
             if not on_host:
-                left_out.append(Excluded(candidate.label, f"runs on {self.host.triple}, not on {machine.triple}"))
+                left_out.append(Excluded(candidate.label, f"found on {self.host.triple}, but needed on {machine.triple}"))
             elif forced and has_recipe:
-                left_out.append(Excluded(candidate.label, "is not reused, as you asked", "leave out --install"))
+                left_out.append(Excluded(candidate.label, "you ask for an install instead (--install)", f"leave out --install {capability}"))
             elif capability == PYTHON and item.facts.get("tool") is True:
-                left_out.append(Excluded(candidate.label, "runs cr itself and is never touched"))
+                left_out.append(Excluded(candidate.label, "the interpreter that runs cr itself is never touched"))
             elif "python" in item.paths and item.paths["python"] != self._python:
-                left_out.append(Excluded(candidate.label, "belongs to another Python interpreter", "--python PATH"))
+                left_out.append(Excluded(candidate.label, "it belongs to another Python interpreter", "choose that interpreter with --python"))
             else:
                 yield candidate
         installable: list[tuple[Any, Candidate]] = []
@@ -153,14 +153,14 @@ class Universe:
         targets = component.meta.get("targets")
         if targets is None or machine.triple in targets:
             return True
-        left_out.append(Excluded(f"{component.name} {component.version}", f"is for {', '.join(targets)}, not for {machine.triple}"))
+        left_out.append(Excluded(f"{component.name} {component.version}", f"only for {', '.join(targets)}"))
         return False
 
     def _allowed(self, needs: str, candidate: Candidate, left_out: list[Excluded]) -> bool:
         own = candidate.component.reference
         for ban in self.request.forbid:
             if ban in (own.unversioned, str(own)):
-                left_out.append(Excluded(candidate.label, "is forbidden by you", f"leave out --forbid {ban}"))
+                left_out.append(Excluded(candidate.label, "forbidden by you", f"leave out --forbid {ban}"))
                 return False
         for key in (needs, own.unversioned):
             pin = self.request.pins.get(key)
@@ -168,7 +168,7 @@ class Universe:
                 continue
             fits = pin.split("@")[0] == own.unversioned and (("@" not in pin) or satisfies(candidate.version, pin.split("@")[1])) if ":" in pin else satisfies(candidate.version, pin)
             if not fits:
-                left_out.append(Excluded(candidate.label, f"does not fit your pin {key} {pin}", f"leave out --pin {key}"))
+                left_out.append(Excluded(candidate.label, f"outside your pin {key} {pin}", f"leave out --pin {key}"))
                 return False
         return True
 

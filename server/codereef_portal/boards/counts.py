@@ -22,7 +22,7 @@ DIMENSIONS = (
     "status",
 )
 
-_FACETS = Base.metadata.tables["facet"]
+_FACETS = Base.metadata.tables[Facet.__tablename__]
 
 
 def runtime_label(name: str, version: str) -> str:

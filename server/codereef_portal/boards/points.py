@@ -94,7 +94,7 @@ def compute(session: Session, board: Board, view: View) -> tuple[dict[str, Any],
     if "none" in (x_metric.direction, y_metric.direction):
         reason = "One of the axes has no better end."
     elif len(set(names[_LABELS.index("dataset")])) > 1:
-        reason = "The points were measured on different datasets, which cannot be ranked together; choose one dataset."
+        reason = "The points are from different datasets, which cannot be ranked together; choose one."
     line: list[int] = []
     if not reason:
         exact = [(row[1], row[4]) for row in rows]

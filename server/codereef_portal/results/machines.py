@@ -52,36 +52,24 @@ def _number(value: Any) -> int | None:
 
 
 def read_facts(facts: Mapping[str, Any]) -> MachineFacts:
-    """Read what a page shows from the facts of a machine class."""
-    cpu = (
-        _text(_find(facts, "cpu.model", "cpu.name", "cpu_model", "cpu", "processor", "soc"))
-        or "unknown processor"
+    """Read what a page shows from the facts of a machine class.
+
+    A guest of a hypervisor says so in its label: it is another machine than the bare processor of that name.
+    """
+    board = _text(_find(facts, "board"))
+    cpu = _text(_find(facts, "cpu.model", "cpu", "processor")) or "unknown processor"
+    cores = _number(_find(facts, "cpu.logical_cores", "cpu.cores", "cores"))
+    mebibytes = _number(_find(facts, "memory_mib"))
+    hypervisor = _text(_find(facts, "virtualisation.hypervisor"))
+    accelerator = _text(_find(facts, "accelerators", "accelerator"))
+    label = (f"{board}, " if board else "") + cpu + (f" × {cores}" if cores else "")
+    label += (f" + {accelerator}" if accelerator else "") + (f" ({hypervisor})" if hypervisor else "")
+    return MachineFacts(
+        label=label[:200],
+        cpu=cpu,
+        arch=_text(_find(facts, "arch", "cpu.arch"))[:80],
+        os=_text(_find(facts, "os.name", "os.id", "os")),
+        accelerator=accelerator,
+        cores=cores if cores is not None and cores < 2**31 else None,
+        memory=mebibytes * 1024**2 if mebibytes is not None and mebibytes < 2**40 else None,
     )
-    cores = _number(
-        _find(
-            facts,
-            "cpu.cores",
-            "cpu.logical",
-            "cores",
-            "cpu_cores",
-            "cpu.threads",
-            "logical_cpus",
-            "physical_cores",
-        )
-    )
-    memory = _number(_find(facts, "memory.bytes", "memory_bytes", "memory.total", "memory", "ram_bytes"))
-    gib = _number(_find(facts, "memory_gib", "memory.gib"))
-    if memory is None and gib is not None:
-        memory = gib * 1024**3
-    system = " ".join(
-        part
-        for part in (
-            _text(_find(facts, "os.name", "os", "system")),
-            _text(_find(facts, "os.version", "os_version")),
-        )
-        if part
-    )
-    accelerator = _text(_find(facts, "accelerators", "accelerator", "gpu"))
-    arch = _text(_find(facts, "cpu.arch", "arch", "machine"))[:80]
-    label = cpu + (f" × {cores}" if cores else "") + (f" + {accelerator}" if accelerator else "")
-    return MachineFacts(label[:200], cpu, arch, system[:200], accelerator, cores, memory)

@@ -70,7 +70,7 @@ class Receipt:
 
 def count(session: Session, name: str, by: int = 1) -> None:
     """Add to one of the home page's numbers, in the caller's transaction."""
-    insert_or_add(session, Base.metadata.tables["counter"], ["name"], {"name": name}, {"n": by})
+    insert_or_add(session, Base.metadata.tables[Counter.__tablename__], ["name"], {"name": name}, {"n": by})
 
 
 def audit(session: Session, action: str, subject: str, detail: Mapping[str, object]) -> None:

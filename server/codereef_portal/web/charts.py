@@ -107,7 +107,7 @@ def _plot(parts: Sequence[Markup], width: int, height: int, label: str, cls: str
 def _rules(at: Callable[[float], float], values: Sequence[float], left: float, right: float) -> list[Markup]:
     """Draw the horizontal rules of a vertical axis with their numbers."""
     parts = [_line("grid", left, at(value), right, at(value)) for value in values]
-    return parts + [_text("tick", left - 8, at(value) + 4, significant(value), "end") for value in values]
+    return parts + [_text("tick", left - 8, at(value) + 4, f"{value:,.6g}", "end") for value in values]
 
 
 def scatter(
@@ -152,7 +152,7 @@ def scatter(
     parts: list[Markup] = []
     for value in ticks(*ends_x, log_x):
         parts.append(_line("grid", at_x(value), top, at_x(value), bottom))
-        parts.append(_text("tick", at_x(value), bottom + 18, significant(value)))
+        parts.append(_text("tick", at_x(value), bottom + 18, f"{value:,.6g}"))
     parts += _rules(at_y, ticks(*ends_y, log_y), left, right)
     parts.append(_text("axis", (left + right) / 2, height - 10, _with_arrow(x, "←")))
     upright = Markup('<g transform="translate(14 {}) rotate(-90)">{}</g>')

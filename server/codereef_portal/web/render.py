@@ -121,6 +121,8 @@ def pretty(value: object, key: str = "") -> str:
         return "–"
     if isinstance(value, list) and all(isinstance(item, (str, int)) for item in value):
         return ", ".join(str(item) for item in value)
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return "; ".join(", ".join(f"{name} {part}" for name, part in item.items()) for item in value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
 
 
