@@ -25,16 +25,37 @@ def main() -> int:
     """Measure and print; the exit code is 1 when the goal is missed."""
     cr = str(Path(sys.executable).with_name("cr"))
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    isolated = ["unshare", "-n"] if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0 else []
+    isolated = (
+        ["unshare", "-n"] if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0 else []
+    )
     with tempfile.TemporaryDirectory() as folder:
         environ = {"CR_HOME": str(Path(folder) / "home")}
-        init = [cr, "init", "demo-object-detection", "-C", folder, "--variant", "format=all", "--variant", "precision=all"]
+        init = [
+            cr,
+            "init",
+            "demo-object-detection",
+            "-C",
+            folder,
+            "--variant",
+            "format=all",
+            "--variant",
+            "precision=all",
+        ]
         subprocess.run(init, env={**os.environ, **environ}, check=True, capture_output=True)
         lock = json.loads((Path(folder) / "demo-object-detection" / "cr.lock").read_text())
         environment = next(iter(lock["environments"].values()))
         prefix = next((Path(folder) / "home" / "store" / "v1" / "prefixes").glob(environment["install_key"] + "*"))
         requirements = [f"{d['name']}=={d['version']}" for d in environment["distributions"]]
-        peer = [uv, "pip", "install", "--offline", "--no-deps", "--python", str(prefix / "bin" / "python"), *requirements]
+        peer = [
+            uv,
+            "pip",
+            "install",
+            "--offline",
+            "--no-deps",
+            "--python",
+            str(prefix / "bin" / "python"),
+            *requirements,
+        ]
         timed = interleaved({"init": [*isolated, *init, "--locked"], "uv": peer}, runs=RUNS, environ=environ)
     print(f"median of {RUNS} interleaved runs{', no network' if isolated else ''}")
     report("second cr init, 4 configurations", timed["init"], "uv pip install, nothing to do", timed["uv"], None)

@@ -28,7 +28,13 @@ def main() -> int:
     goals = [
         report("cr --version", timed["cr --version"], "python -I -c pass", timed["python -I -c pass"], 1.5),
         report("cr --help", timed["cr --help"], "python -c 'import click'", timed["python -c 'import click'"], 1.6),
-        report("cr search detection", timed["cr search detection"], "python -c 'import click'", timed["python -c 'import click'"], None),
+        report(
+            "cr search detection",
+            timed["cr search detection"],
+            "python -c 'import click'",
+            timed["python -c 'import click'"],
+            None,
+        ),
     ]
     return 0 if all(goals) else 1
 

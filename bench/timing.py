@@ -24,7 +24,9 @@ class Timed:
     cpu: float
 
 
-def interleaved(commands: Mapping[str, Sequence[str]], *, runs: int, environ: Mapping[str, str] | None = None) -> dict[str, Timed]:
+def interleaved(
+    commands: Mapping[str, Sequence[str]], *, runs: int, environ: Mapping[str, str] | None = None
+) -> dict[str, Timed]:
     """Run every command `runs` times, taking turns, after one run that is thrown away.
 
     Raises:
@@ -39,10 +41,14 @@ def interleaved(commands: Mapping[str, Sequence[str]], *, runs: int, environ: Ma
             done = subprocess.run(command, env=environment, capture_output=True)
             wall, after = time.perf_counter() - started, os.times()
             if done.returncode != 0:
-                raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-400:]}")
+                raise RuntimeError(
+                    f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-400:]}"
+                )
             if turn:
                 walls[name].append(wall)
-                cpus[name].append(after.children_user + after.children_system - before.children_user - before.children_system)
+                cpus[name].append(
+                    after.children_user + after.children_system - before.children_user - before.children_system
+                )
     return {name: Timed(statistics.median(walls[name]), statistics.median(cpus[name])) for name in commands}
 
 
@@ -50,5 +56,7 @@ def report(name: str, timed: Timed, peer: str, other: Timed, goal: float | None)
     """Print one line and return whether the goal is met (None: there is none)."""
     ratio = timed.wall / other.wall
     verdict = "" if goal is None else f"  goal {goal:g}: {'met' if ratio <= goal else 'MISSED'}"
-    print(f"{name:34} {timed.wall * 1e3:8.1f} ms wall {timed.cpu * 1e3:8.1f} ms cpu   {ratio:6.2f} x {peer} ({other.wall * 1e3:.1f} ms){verdict}")
+    print(
+        f"{name:34} {timed.wall * 1e3:8.1f} ms wall {timed.cpu * 1e3:8.1f} ms cpu   {ratio:6.2f} x {peer} ({other.wall * 1e3:.1f} ms){verdict}"
+    )
     return goal is None or ratio <= goal

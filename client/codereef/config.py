@@ -28,7 +28,12 @@ class Key:
 
 
 KEYS = (
-    Key("mirrors", "CR_MIRROR", [], "Folders or addresses that hold files by sha256, tried before a file's own addresses (several are separated by commas)."),
+    Key(
+        "mirrors",
+        "CR_MIRROR",
+        [],
+        "Folders or addresses that hold files by sha256, tried before a file's own addresses (several are separated by commas).",
+    ),
     Key("offline", "CR_OFFLINE", False, "Use no network."),
     Key("jobs", "CR_JOBS", 8, "Downloads at a time.", 1),
     Key("timeout", "CR_TIMEOUT", 30.0, "Seconds without an answer after which a connection is given up.", 0.001),
@@ -60,7 +65,11 @@ def _typed(key: Key, value: Any, origin: str) -> Any:
             if not math.isfinite(number):
                 raise ValueError
             if number < key.minimum:
-                raise UsageError(f"{origin}: {value} is too small; the least is {key.minimum:g}.", hint=key.summary, context={"key": key.name})
+                raise UsageError(
+                    f"{origin}: {value} is too small; the least is {key.minimum:g}.",
+                    hint=key.summary,
+                    context={"key": key.name},
+                )
             return number
         return str(value)
     except (TypeError, ValueError):
@@ -74,7 +83,9 @@ def _stored(home: Home) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise MetadataError(f"The settings at {home.config} cannot be read: {error}.", hint="Mend the file or delete it.") from None
+        raise MetadataError(
+            f"The settings at {home.config} cannot be read: {error}.", hint="Mend the file or delete it."
+        ) from None
     if not isinstance(document, dict):
         raise MetadataError(f"The settings at {home.config} are not a JSON object.", hint="Mend the file or delete it.")
     return document
@@ -88,7 +99,10 @@ def key_named(name: str) -> Key:
     """
     if name not in _BY_NAME:
         near = nearest(name, _BY_NAME)
-        raise UsageError(f"There is no setting `{name}`.", hint=f"Did you mean `{near[0]}`?" if near else f"Settings are {', '.join(_BY_NAME)}.")
+        raise UsageError(
+            f"There is no setting `{name}`.",
+            hint=f"Did you mean `{near[0]}`?" if near else f"Settings are {', '.join(_BY_NAME)}.",
+        )
     return _BY_NAME[name]
 
 

@@ -59,12 +59,20 @@ def storage_error(action: str, path: Path, error: OSError) -> StorageError:
         error: what the system said.
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        reason, hint = "the disk is full", "Free some space, or set CR_HOME to a folder on a larger disk; then run the same command again."
+        reason, hint = (
+            "the disk is full",
+            "Free some space, or set CR_HOME to a folder on a larger disk; then run the same command again.",
+        )
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason, hint = "it may not be written", "Check who owns the folder, or set CR_HOME to one that you may write."
     else:
-        reason, hint = (error.strerror or str(error)).lower(), "Run the same command again once this is mended; nothing half written was kept."
-    return StorageError(f"Could not {action} at {path}: {reason}.", hint=hint, context={"path": str(path), "errno": error.errno})
+        reason, hint = (
+            (error.strerror or str(error)).lower(),
+            "Run the same command again once this is mended; nothing half written was kept.",
+        )
+    return StorageError(
+        f"Could not {action} at {path}: {reason}.", hint=hint, context={"path": str(path), "errno": error.errno}
+    )
 
 
 def write_atomic(path: Path, data: bytes | str, *, action: str = "write a file") -> None:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the client keeps things: `$CR_HOME`, or the user's data folder.
 
-    <home>/config.json     settings (`cr config`)
-    <home>/store/          content-addressed files and installed folders
-    <home>/results/        local history, one file a result
-    <home>/queue/          results that wait for a portal
-    <home>/repos/          clones of git repositories, and repos.json
-    <home>/cache/          indexes and detected facts; may be deleted at any time
-    <home>/portal/         database of a portal started here
+<home>/config.json     settings (`cr config`)
+<home>/store/          content-addressed files and installed folders
+<home>/results/        local history, one file a result
+<home>/queue/          results that wait for a portal
+<home>/repos/          clones of git repositories, and repos.json
+<home>/cache/          indexes and detected facts; may be deleted at any time
+<home>/portal/         database of a portal started here
 """
 
 from __future__ import annotations

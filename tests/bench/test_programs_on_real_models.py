@@ -15,7 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
-from program_requests import ROOT, component, make_request, run, start
+from tests.bench.program_requests import ROOT, component, make_request, run, start
 from referencing import Registry, Resource
 
 SUBSET, IMAGES = "coco-val2017-subset", "classification-images"

@@ -17,7 +17,7 @@ from codereef.errors import MetadataError, RunError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from program_requests import ROOT
+from tests.bench.program_requests import ROOT
 
 
 def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from executable_pages import blocks, broken_promise, commands
+from tests.docs.executable_pages import blocks, broken_promise, commands
 
 PAGE = """
 Text.

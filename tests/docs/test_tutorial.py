@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from executable_pages import Command, blocks, broken_promise, commands
+from tests.docs.executable_pages import Command, blocks, broken_promise, commands
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
@@ -68,7 +68,7 @@ def test_a_reader_who_follows_the_tutorial_gets_what_it_promises(tmp_path: Path,
     measured = [
         r for r in results if r["action"] == "benchmark" and r["solution"]["component"] == "solution:find-squares@1.0.0"
     ]
-    # The page says that the detector finds these squares; a mAP of 0.5 is far below the 0.79 it shows.
+    # The page says that the detector finds these squares; a mAP of 0.5 is far below the one it shows.
     assert measured and all(r["metrics"]["mAP"]["value"] > 0.5 for r in measured)
 
 

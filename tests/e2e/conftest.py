@@ -29,12 +29,21 @@ class Cr:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("CR_")}
         return {**kept, "CR_HOME": str(self.home), **self.environ}
 
-    def __call__(self, *arguments: str, check: bool = True, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *arguments: str, check: bool = True, prefix: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*prefix, sys.executable, "-m", "codereef", *arguments], cwd=self.cwd, env=self.environment(), text=True, capture_output=True, timeout=280
+            [*prefix, sys.executable, "-m", "codereef", *arguments],
+            cwd=self.cwd,
+            env=self.environment(),
+            text=True,
+            capture_output=True,
+            timeout=280,
         )
         if check:
-            assert done.returncode == 0, f"cr {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+            assert done.returncode == 0, (
+                f"cr {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+            )
         return done
 
     def json(self, *arguments: str) -> Any:
@@ -42,7 +51,13 @@ class Cr:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "codereef", *arguments], cwd=self.cwd, env=self.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-m", "codereef", *arguments],
+            cwd=self.cwd,
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
 
 

@@ -34,7 +34,14 @@ def write(folder: Path, meta: dict[str, Any]) -> Path:
 
 
 def base(kind: str, name: str, **more: Any) -> dict[str, Any]:
-    return {"kind": kind, "name": name, "version": "1.0.0", "summary": f"{name} for a test", "license": "Apache-2.0", **more}
+    return {
+        "kind": kind,
+        "name": name,
+        "version": "1.0.0",
+        "summary": f"{name} for a test",
+        "license": "Apache-2.0",
+        **more,
+    }
 
 
 def model(name: str, **more: Any) -> dict[str, Any]:
@@ -42,9 +49,24 @@ def model(name: str, **more: Any) -> dict[str, Any]:
         "model",
         name,
         task="object-detection",
-        files=[{"name": "m.onnx", "urls": ["http://127.0.0.1:9/m.onnx"], "sha256": hashlib.sha256(MODEL).hexdigest(), "size": len(MODEL)}],
+        files=[
+            {
+                "name": "m.onnx",
+                "urls": ["http://127.0.0.1:9/m.onnx"],
+                "sha256": hashlib.sha256(MODEL).hexdigest(),
+                "size": len(MODEL),
+            }
+        ],
         runtimes=[{"format": "onnx", "needs": "lib.onnxruntime"}],
-        inputs=[{"name": "", "type": "image", "dtype": "float32", "shape": [1, 3, 8, 8], "steps": [{"decode": {"color": "RGB"}}]}],
+        inputs=[
+            {
+                "name": "",
+                "type": "image",
+                "dtype": "float32",
+                "shape": [1, 3, 8, 8],
+                "steps": [{"decode": {"color": "RGB"}}],
+            }
+        ],
         outputs=[{"type": "detections", "tensors": {}, "steps": []}],
         **more,
     )
@@ -94,7 +116,11 @@ def test_a_component_with_an_unknown_key_is_named_with_the_nearest_key(cr: Cr, r
     bad["lisense"] = bad.pop("license")
     write(repository, bad)
     error = fails(cr, 4, "show", "model:typo")
-    assert "cr.json" in error["message"] and "unknown key `lisense`" in error["message"] and "`license`" in error["message"]
+    assert (
+        "cr.json" in error["message"]
+        and "unknown key `lisense`" in error["message"]
+        and "`license`" in error["message"]
+    )
     findings = cr("lint", str(repository / "typo"), check=False)
     assert findings.returncode == 3 and "Did you mean `license`?" in findings.stdout
     # The others are not affected.
@@ -106,7 +132,10 @@ def test_a_dependency_cycle_is_named(cr: Cr, repository: Path) -> None:
     write(repository, model("hen", deps={"other": {"needs": "model:egg"}}))
     write(repository, solution("circle", model={"needs": "model:egg"}))
     error = fails(cr, 5, "init", "circle")
-    assert "model:egg@1.0.0 → model:hen@1.0.0 → model:egg@1.0.0" in error["message"] or "model:hen@1.0.0 → model:egg@1.0.0 → model:hen@1.0.0" in error["message"]
+    assert (
+        "model:egg@1.0.0 → model:hen@1.0.0 → model:egg@1.0.0" in error["message"]
+        or "model:hen@1.0.0 → model:egg@1.0.0 → model:hen@1.0.0" in error["message"]
+    )
 
 
 def test_a_version_nobody_has_is_explained(cr: Cr, repository: Path) -> None:
@@ -118,7 +147,16 @@ def test_a_version_nobody_has_is_explained(cr: Cr, repository: Path) -> None:
 
 def test_a_missing_compiler_is_explained(cr: Cr, repository: Path, tmp_path: Path) -> None:
     write(repository, solution("needs-compiler", compiler={"needs": "compiler.fortran"}))
-    write(repository, base("soft", "gfortran-none", detects="compiler.fortran", find={"executables": ["no-such-fortran"]}, version_query={"run": ["{path}"], "match": "(.*)"}))
+    write(
+        repository,
+        base(
+            "soft",
+            "gfortran-none",
+            detects="compiler.fortran",
+            find={"executables": ["no-such-fortran"]},
+            version_query={"run": ["{path}"], "match": "(.*)"},
+        ),
+    )
     error = fails(cr, 5, "init", "needs-compiler")
     assert "compiler.fortran" in error["message"] and "gfortran-none" in error["message"] and error["hint"]
 
@@ -128,7 +166,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 3 MB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True).returncode != 0:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True
+        ).returncode
+        != 0
+    ):
         message = "a small disk needs root and tmpfs"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
@@ -144,7 +188,11 @@ def test_a_full_disk_loses_nothing_and_a_larger_one_works(cr: Cr, small_disk: Pa
     assert "CR_HOME" in error["hint"] or "space" in error["hint"]
     # Nothing half made is taken for whole.
     prefixes = small_disk / "home" / "store" / "v1" / "prefixes"
-    assert not [p for p in prefixes.glob("*/.codereef-prefix.json")] or all((p / ".codereef-prefix.json").stat().st_size for p in prefixes.iterdir() if (p / ".codereef-prefix.json").exists())
+    assert not [p for p in prefixes.glob("*/.codereef-prefix.json")] or all(
+        (p / ".codereef-prefix.json").stat().st_size
+        for p in prefixes.iterdir()
+        if (p / ".codereef-prefix.json").exists()
+    )
     assert "is ready" in cr("init", "demo-object-detection").stdout
 
 
@@ -172,7 +220,20 @@ def test_benchmark_killed_at_any_moment_leaves_only_sound_results(ready: Cr) -> 
 
 
 def test_ctrl_c_keeps_what_was_measured(ready: Cr) -> None:
-    process = ready.start("benchmark", "demo-object-detection", "-v", "format=onnx", "-v", "precision=fp32", "-o", "max_seconds=30", "-o", "relative_width=0.0001", "-o", "min_samples=1000000")
+    process = ready.start(
+        "benchmark",
+        "demo-object-detection",
+        "-v",
+        "format=onnx",
+        "-v",
+        "precision=fp32",
+        "-o",
+        "max_seconds=30",
+        "-o",
+        "relative_width=0.0001",
+        "-o",
+        "min_samples=1000000",
+    )
     time.sleep(6)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -194,7 +255,9 @@ def test_two_inits_at_once_share_one_store(cr: Cr, tmp_path: Path) -> None:
     locks = [(folder / "demo-object-detection" / "cr.lock").read_bytes() for folder in folders]
     assert locks[0] == locks[1]
     for client in clients:
-        assert client.json("benchmark", "demo-object-detection", "-o", "max_seconds=0.2")["results"][0]["status"] == "ok"
+        assert (
+            client.json("benchmark", "demo-object-detection", "-o", "max_seconds=0.2")["results"][0]["status"] == "ok"
+        )
 
 
 def test_without_network_the_error_says_what_was_tried(cr: Cr, no_network: tuple[str, ...]) -> None:
@@ -215,7 +278,9 @@ def test_a_model_that_needs_an_unknown_operator_fails_cleanly(cr: Cr, repository
     path = mirror.path("model_invoking_error.tflite")
     data = path.read_bytes()
     bad = model("custom-op")
-    bad["files"] = [{"name": "m.tflite", "urls": [path.as_uri()], "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}]
+    bad["files"] = [
+        {"name": "m.tflite", "urls": [path.as_uri()], "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    ]
     bad["runtimes"] = [{"format": "tflite", "needs": "lib.tflite"}]
     write(repository, bad)
     write(repository, solution("custom", model={"needs": "model:custom-op"}))
@@ -227,13 +292,33 @@ def test_a_model_that_needs_an_unknown_operator_fails_cleanly(cr: Cr, repository
 
 
 def test_a_hanging_program_is_stopped_and_kept_as_a_result(ready: Cr) -> None:
-    done = ready("benchmark", "demo-object-detection", "-v", "format=onnx", "-v", "precision=fp32", "--timeout", "0.5", check=False)
+    done = ready(
+        "benchmark",
+        "demo-object-detection",
+        "-v",
+        "format=onnx",
+        "-v",
+        "precision=fp32",
+        "--timeout",
+        "0.5",
+        check=False,
+    )
     assert done.returncode == 9 and "time limit" in done.stderr
     assert list(History(ready.home / "results").all())[-1].document["status"] == "timeout"
 
 
 def test_too_little_memory_is_a_result_too(ready: Cr) -> None:
-    done = ready("benchmark", "demo-object-detection", "-v", "format=onnx", "-v", "precision=fp32", "--memory-limit", "200", check=False)
+    done = ready(
+        "benchmark",
+        "demo-object-detection",
+        "-v",
+        "format=onnx",
+        "-v",
+        "precision=fp32",
+        "--memory-limit",
+        "200",
+        check=False,
+    )
     assert done.returncode == 9
     assert list(History(ready.home / "results").all())[-1].document["status"] in ("out-of-memory", "crashed", "failed")
 
@@ -262,6 +347,8 @@ def test_code_of_a_repository_that_is_not_trusted_does_not_run(cr: Cr, tmp_path:
 
 
 def test_the_repository_root_is_not_written_to(ready: Cr) -> None:
-    status = subprocess.run(["git", "status", "--porcelain", "--ignored", "components"], cwd=ROOT, text=True, capture_output=True)
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--ignored", "components"], cwd=ROOT, text=True, capture_output=True
+    )
     assert "__pycache__" not in "".join(line for line in status.stdout.splitlines() if "program" in line), status.stdout
     assert sys.dont_write_bytecode in (True, False)

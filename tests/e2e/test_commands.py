@@ -61,7 +61,22 @@ def test_nothing_is_coloured_into_a_pipe(cr: Cr) -> None:
         assert "\x1b[" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["search", "ssd"], ["show", "model:shapes-ssd"], ["versions", "package:numpy-wheel"], ["repo", "list"], ["detect", "compiler.python"], ["config"], ["plan", "demo-object-detection"], ["results"], ["completion", "bash"], ["tree", "demo-object-detection"], ["why", "demo-object-detection", "python.numpy"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "ssd"],
+        ["show", "model:shapes-ssd"],
+        ["versions", "package:numpy-wheel"],
+        ["repo", "list"],
+        ["detect", "compiler.python"],
+        ["config"],
+        ["plan", "demo-object-detection"],
+        ["results"],
+        ["completion", "bash"],
+        ["tree", "demo-object-detection"],
+        ["why", "demo-object-detection", "python.numpy"],
+    ],
+)
 def test_json_is_json(cr: Cr, arguments: list[str]) -> None:
     assert isinstance(cr.json(*arguments), dict)
 
@@ -69,7 +84,9 @@ def test_json_is_json(cr: Cr, arguments: list[str]) -> None:
 def test_plan_changes_nothing(cr: Cr) -> None:
     cr("plan", "demo-object-detection")
     assert list(cr.cwd.iterdir()) == []
-    assert not (cr.home / "store" / "v1" / "prefixes").exists() or not list((cr.home / "store" / "v1" / "prefixes").iterdir())
+    assert not (cr.home / "store" / "v1" / "prefixes").exists() or not list(
+        (cr.home / "store" / "v1" / "prefixes").iterdir()
+    )
 
 
 def test_settings_are_kept_checked_and_forgotten(cr: Cr) -> None:
@@ -87,7 +104,12 @@ def test_settings_are_kept_checked_and_forgotten(cr: Cr) -> None:
 
 def test_completion_offers_solutions(cr: Cr) -> None:
     cr.environ.update({"_CR_COMPLETE": "bash_complete", "COMP_WORDS": "cr init demo-", "COMP_CWORD": "2"})
-    done = subprocess.run([sys.executable, "-c", "from codereef.cli.app import cli; cli(prog_name='cr')"], env=cr.environment(), text=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from codereef.cli.app import cli; cli(prog_name='cr')"],
+        env=cr.environment(),
+        text=True,
+        capture_output=True,
+    )
     assert "demo-object-detection" in done.stdout
 
 

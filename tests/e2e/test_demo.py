@@ -59,7 +59,9 @@ def test_a_result_names_neither_person_nor_machine_nor_place(ready: Cr, measured
         renamed = ()  # Not root: the machine keeps its name, and the other canaries still count.
     canary("benchmark", "demo-object-detection", "-v", "format=onnx", "-o", "max_seconds=0.3", prefix=renamed)
     # A failure quotes the program, which is where names and paths slip in.
-    canary("benchmark", "demo-object-detection", "-v", "format=onnx", "--memory-limit", "200", check=False, prefix=renamed)
+    canary(
+        "benchmark", "demo-object-detection", "-v", "format=onnx", "--memory-limit", "200", check=False, prefix=renamed
+    )
     secrets = ["canary", str(ready.home), str(ready.cwd), str(Path.home()) + "/", "/root/", "/home/", "/tmp/", "/usr/"]
     machine_id = Path("/etc/machine-id")
     secrets += [machine_id.read_text().strip()] if machine_id.exists() else []
@@ -80,7 +82,17 @@ def test_a_second_init_is_the_same_and_needs_no_network(ready: Cr, no_network: t
 
 
 def test_benchmark_needs_no_network(ready: Cr, no_network: tuple[str, ...]) -> None:
-    done = ready("benchmark", "demo-object-detection", "-v", "precision=int8", "-v", "format=onnx", "-o", "max_seconds=0.5", prefix=no_network)
+    done = ready(
+        "benchmark",
+        "demo-object-detection",
+        "-v",
+        "precision=int8",
+        "-v",
+        "format=onnx",
+        "-o",
+        "max_seconds=0.5",
+        prefix=no_network,
+    )
     assert "onnxruntime" in done.stdout
 
 
@@ -121,3 +133,20 @@ def test_tree_and_why_explain_the_graph(ready: Cr) -> None:
     assert "lib.onnxruntime" in ready("tree", "demo-object-detection").stdout
     done = ready("why", "demo-object-detection", "lib.tflite")
     assert "needs model" in done.stdout and "needs runtime: lib.tflite" in done.stdout
+
+
+def test_the_older_tflite_runtime_gets_the_numpy_it_needs_and_the_pin_holds(ready: Cr, tmp_path: Path) -> None:
+    client = Cr(ready.home, tmp_path)
+    pythons = [s["version"] for s in client.json("detect", "compiler.python")["software"] if not s["facts"].get("tool")]
+    if not any(version.startswith(("3.9.", "3.10.", "3.11.")) for version in pythons):
+        pytest.skip(f"tflite-runtime 2.14 has wheels for Python 3.9 to 3.11 only; this machine has {', '.join(pythons)}")
+    pin = ("--pin", "lib.tflite=package:tflite-runtime-wheel")
+    client("init", "demo-object-detection", "-v", "format=tflite", *pin)
+    lock = json.loads((tmp_path / "demo-object-detection" / "cr.lock").read_text())
+    numpy = next(n for n in lock["nodes"].values() if n.get("capability") == "python.numpy")
+    assert int(numpy["version"].split(".")[0]) == 1
+    result = client.json("benchmark", "demo-object-detection", "-o", "max_seconds=0.5")["results"][0]
+    assert result["status"] == "ok" and result["runtime"]["name"] == "tflite-runtime"
+    assert result["metrics"]["mAP"]["value"] >= 0.5
+    client("init", "demo-object-detection", "--upgrade")
+    assert json.loads((tmp_path / "demo-object-detection" / "cr.lock").read_text())["request"] == lock["request"]

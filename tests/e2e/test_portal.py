@@ -21,7 +21,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def with_result(ready: Cr) -> tuple[Cr, str]:
     """A client with a result."""
-    done = ready.json("benchmark", "demo-object-detection", "-v", "format=tflite", "-v", "precision=int8", "-o", "max_seconds=0.5")
+    done = ready.json(
+        "benchmark", "demo-object-detection", "-v", "format=tflite", "-v", "precision=int8", "-o", "max_seconds=0.5"
+    )
     return ready, done["results"][0]["id"]
 
 
@@ -56,7 +58,9 @@ def test_nothing_is_sent_before_the_user_agreed(with_result: tuple[Cr, str], por
     assert shown["would_send"][0]["id"] == result and shown["would_send"][0]["bytes"] > 1000
 
 
-def test_a_pushed_result_is_on_the_portal_and_pushing_again_changes_nothing(with_result: tuple[Cr, str], portal: str) -> None:
+def test_a_pushed_result_is_on_the_portal_and_pushing_again_changes_nothing(
+    with_result: tuple[Cr, str], portal: str
+) -> None:
     client, result = with_result
     first = client.json("push", result[:12], "--portal", portal, "--yes")
     assert [s["status"] for s in first["results"]] == ["new"]

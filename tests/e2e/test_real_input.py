@@ -58,7 +58,14 @@ def detect_by_hand(mirror: Mirror) -> list[dict[str, Any]]:
         boxes, classes, scores, count = (interpreter.get_tensor(i) for i in outputs)
         for k in range(int(count[0])):
             top, left, bottom, right = boxes[0][k].tolist()
-            found.append({"image_id": image_id, "category_id": int(classes[0][k]) + 1, "score": float(scores[0][k]), "bbox": [left * width, top * height, (right - left) * width, (bottom - top) * height]})
+            found.append(
+                {
+                    "image_id": image_id,
+                    "category_id": int(classes[0][k]) + 1,
+                    "score": float(scores[0][k]),
+                    "bbox": [left * width, top * height, (right - left) * width, (bottom - top) * height],
+                }
+            )
     return found
 
 
@@ -75,7 +82,9 @@ def evaluate(annotations: Path, detections: list[dict[str, Any]]) -> float:
     return float(evaluator.stats[0])
 
 
-def test_ssd_mobilenet_has_the_reference_accuracy_on_both_runtimes(classic: Cr, mirror: Mirror, no_network: tuple[str, ...]) -> None:
+def test_ssd_mobilenet_has_the_reference_accuracy_on_both_runtimes(
+    classic: Cr, mirror: Mirror, no_network: tuple[str, ...]
+) -> None:
     done = classic("validate", "ssd-mobilenet-coco", "--json", prefix=no_network)
     found = {r["configuration"]["id"]: r["metrics"]["mAP"]["value"] for r in json.loads(done.stdout)["results"]}
     reference = json.loads(mirror.path("dev_reference_metrics.json").read_text())["metrics"]

@@ -23,7 +23,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built as pip builds it."""
     folder = tmp_path_factory.mktemp("wheel")
     uv = find_uv()
-    command = [str(uv), "build", "--wheel", "--out-dir", str(folder), str(ROOT)] if uv else [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    command = (
+        [str(uv), "build", "--wheel", "--out-dir", str(folder), str(ROOT)]
+        if uv
+        else [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    )
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=250)
     return next(folder.glob("codereef-*.whl"))
 
@@ -45,14 +49,22 @@ def test_an_installed_client_runs_the_demo_from_an_empty_folder(wheel: Path, tmp
     uv = find_uv()
     if uv:
         subprocess.run([str(uv), "venv", "--quiet", "--python", sys.executable, str(venv)], check=True)
-        subprocess.run([str(uv), "pip", "install", "--quiet", "--python", str(venv / "bin" / "python"), str(wheel)], check=True, timeout=250)
+        subprocess.run(
+            [str(uv), "pip", "install", "--quiet", "--python", str(venv / "bin" / "python"), str(wheel)],
+            check=True,
+            timeout=250,
+        )
     else:
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        subprocess.run([str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", str(wheel)], check=True, timeout=280)
+        subprocess.run(
+            [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", str(wheel)], check=True, timeout=280
+        )
     environ = {k: v for k, v in os.environ.items() if not k.startswith("CR_")} | {"CR_HOME": str(tmp_path / "home")}
 
     def cr(*arguments: str) -> str:
-        done = subprocess.run([str(venv / "bin" / "cr"), *arguments], cwd=work, env=environ, text=True, capture_output=True, timeout=280)
+        done = subprocess.run(
+            [str(venv / "bin" / "cr"), *arguments], cwd=work, env=environ, text=True, capture_output=True, timeout=280
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -61,5 +73,7 @@ def test_an_installed_client_runs_the_demo_from_an_empty_folder(wheel: Path, tmp
     assert result["status"] == "ok" and result["metrics"]["mAP"]["value"] >= 0.5
     assert sorted(p.name for p in work.iterdir()) == ["demo-object-detection"]
     # The portal is an extra; without it the error says how to get it.
-    done = subprocess.run([str(venv / "bin" / "codereef"), "portal", "start"], cwd=work, env=environ, text=True, capture_output=True)
+    done = subprocess.run(
+        [str(venv / "bin" / "codereef"), "portal", "start"], cwd=work, env=environ, text=True, capture_output=True
+    )
     assert done.returncode == 2 and "codereef[server]" in done.stderr

@@ -27,7 +27,23 @@ def test_a_bare_name_takes_the_kind_that_is_meant() -> None:
     assert parse_reference("model:demo", default_kind="solution") == Reference("model", "demo")
 
 
-@pytest.mark.parametrize("text", ["", ":", "model:", "Model:x", "model:X", "model:x@", "a b", "model:x y", "model:x@1 2", "demo", "../x", "model:-x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":",
+        "model:",
+        "Model:x",
+        "model:X",
+        "model:x@",
+        "a b",
+        "model:x y",
+        "model:x@1 2",
+        "demo",
+        "../x",
+        "model:-x",
+    ],
+)
 def test_what_is_no_reference_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a"):
         parse_reference(text)
@@ -64,19 +80,65 @@ def test_nothing_is_near_what_is_far() -> None:
 @pytest.mark.parametrize(
     ("spelling", "pep440"),
     [
-        ("^1.2", ">=1.2,<2"), ("^1.2.3", ">=1.2.3,<2"), ("^0.3.1", ">=0.3.1,<0.4"), ("^0.0.3", ">=0.0.3,<0.0.4"), ("^0.0", ">=0.0,<0.1"), ("^0", ">=0,<1"), ("^1", ">=1,<2"),
-        ("~1.4", ">=1.4,<1.5"), ("~1.4.2", ">=1.4.2,<1.5"), ("~1", ">=1,<2"), ("~0.2.3", ">=0.2.3,<0.3"),
-        ("1.x", "==1.*"), ("1.2.*", "==1.2.*"), ("1.X", "==1.*"), ("1.x.x", "==1.*"), ("=1.x", "==1.*"), ("!=1.x", "!=1.*"),
-        (">=1.10 <=1.13", ">=1.10,<=1.13"), (">= 1.10, <= 1.13", ">=1.10,<=1.13"), (">=1.10<=1.13", ">=1.10,<=1.13"),
-        ("1.2.3", "==1.2.3"), ("=1.2.3", "==1.2.3"), ("*", ""), ("x", ""), ("", ""), ("~=1.4", "~=1.4"), ("===1.0", "===1.0"),
-        ("!=1.5,>1", "!=1.5,>1"), ("^1.2rc1", ">=1.2rc1,<2"), (">=1!2", ">=1!2"), ("==1.2+cu118", "==1.2+cu118"), ("1.2.post1", "==1.2.post1"),
+        ("^1.2", ">=1.2,<2"),
+        ("^1.2.3", ">=1.2.3,<2"),
+        ("^0.3.1", ">=0.3.1,<0.4"),
+        ("^0.0.3", ">=0.0.3,<0.0.4"),
+        ("^0.0", ">=0.0,<0.1"),
+        ("^0", ">=0,<1"),
+        ("^1", ">=1,<2"),
+        ("~1.4", ">=1.4,<1.5"),
+        ("~1.4.2", ">=1.4.2,<1.5"),
+        ("~1", ">=1,<2"),
+        ("~0.2.3", ">=0.2.3,<0.3"),
+        ("1.x", "==1.*"),
+        ("1.2.*", "==1.2.*"),
+        ("1.X", "==1.*"),
+        ("1.x.x", "==1.*"),
+        ("=1.x", "==1.*"),
+        ("!=1.x", "!=1.*"),
+        (">=1.10 <=1.13", ">=1.10,<=1.13"),
+        (">= 1.10, <= 1.13", ">=1.10,<=1.13"),
+        (">=1.10<=1.13", ">=1.10,<=1.13"),
+        ("1.2.3", "==1.2.3"),
+        ("=1.2.3", "==1.2.3"),
+        ("*", ""),
+        ("x", ""),
+        ("", ""),
+        ("~=1.4", "~=1.4"),
+        ("===1.0", "===1.0"),
+        ("!=1.5,>1", "!=1.5,>1"),
+        ("^1.2rc1", ">=1.2rc1,<2"),
+        (">=1!2", ">=1!2"),
+        ("==1.2+cu118", "==1.2+cu118"),
+        ("1.2.post1", "==1.2.post1"),
     ],
 )
 def test_a_spelling_means_its_pep440_form(spelling: str, pep440: str) -> None:
     assert parse_constraint(spelling) == SpecifierSet(pep440)
 
 
-@pytest.mark.parametrize("text", [">=", "latest", "1.0 || 2.0", "1.0 - 2.0", ">=1.x", "^1.x", "^x", ">*", "!=*", "^1!2.0", "~1!2", "<>1", "1.2!=1.3", "=>1", "1,,|", "^"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ">=",
+        "latest",
+        "1.0 || 2.0",
+        "1.0 - 2.0",
+        ">=1.x",
+        "^1.x",
+        "^x",
+        ">*",
+        "!=*",
+        "^1!2.0",
+        "~1!2",
+        "<>1",
+        "1.2!=1.3",
+        "=>1",
+        "1,,|",
+        "^",
+    ],
+)
 def test_what_is_no_constraint_is_refused_with_examples(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_constraint(text)
@@ -114,7 +176,9 @@ def padded(parts: list[int]) -> tuple[int, ...]:
 
 
 @given(numbers, versions)
-def test_a_caret_keeps_everything_up_to_the_first_number_that_is_not_zero(wanted: list[int], version: tuple[int, ...]) -> None:
+def test_a_caret_keeps_everything_up_to_the_first_number_that_is_not_zero(
+    wanted: list[int], version: tuple[int, ...]
+) -> None:
     """Against a model that compares tuples: no fewer than asked, and the same up to the leading number."""
     fixed = next((i for i, n in enumerate(wanted) if n), len(wanted) - 1)
     expected = version >= padded(wanted) and version[: fixed + 1] == tuple(wanted[: fixed + 1])
@@ -135,4 +199,6 @@ def test_an_x_range_keeps_the_numbers_before_it(wanted: list[int], version: tupl
 def test_every_combination_of_two_bounds_holds_where_both_hold() -> None:
     for low, high in itertools.product(["1.0", "1.10", "2.0"], repeat=2):
         for version in ("0.9", "1.0", "1.2", "1.10", "1.11", "2.0", "2.1"):
-            assert satisfies(version, f">={low} <={high}") == (satisfies(version, f">={low}") and satisfies(version, f"<={high}"))
+            assert satisfies(version, f">={low} <={high}") == (
+                satisfies(version, f">={low}") and satisfies(version, f"<={high}")
+            )

@@ -72,7 +72,9 @@ def test_every_property_of_a_kind_is_described(name: str) -> None:
         for key, child in schema.get("properties", {}).items():
             target = child if isinstance(child, dict) else {}
             if "$ref" in target and "description" not in target:
-                target = common.get(target["$ref"].rsplit("/", 1)[-1], load_schema("lock") if "lock" in target["$ref"] else {})
+                target = common.get(
+                    target["$ref"].rsplit("/", 1)[-1], load_schema("lock") if "lock" in target["$ref"] else {}
+                )
             if not target.get("description"):
                 lacking.append(f"{path}.{key}")
     assert lacking == []
@@ -119,7 +121,11 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(kind: str) -> None:
     ],
 )
 def test_an_unknown_nested_key_is_named_with_its_path(kind: str, path: list[str | int], key: str, near: str) -> None:
-    document = next(d for d in (json.loads((f / "cr.json").read_bytes()) for f in REAL) if d["kind"] == kind and _has(d, path) and _suits(d, kind, path))
+    document = next(
+        d
+        for d in (json.loads((f / "cr.json").read_bytes()) for f in REAL)
+        if d["kind"] == kind and _has(d, path) and _suits(d, kind, path)
+    )
     target = document
     for part in path:
         target = target[part]  # type: ignore[index]
@@ -181,7 +187,9 @@ def test_a_wrong_argument_of_a_step_is_told_apart_from_a_wrong_step() -> None:
         ({"deps": {"python": {"needs": "python"}}}, "$.deps.python.needs", 'found "python", expected text matching'),
     ],
 )
-def test_a_wrong_value_tells_what_was_found_and_what_was_expected(change: dict[str, Any], path: str, message: str) -> None:
+def test_a_wrong_value_tells_what_was_found_and_what_was_expected(
+    change: dict[str, Any], path: str, message: str
+) -> None:
     found = problems({**real("program"), **change}, "program")
     assert [p.path for p in found] == [path]
     assert message in found[0].message
@@ -208,7 +216,9 @@ def test_the_error_names_the_file_and_holds_every_problem_as_data() -> None:
     with pytest.raises(MetadataError) as caught:
         check(document, "program", "here/cr.json")
     error = caught.value
-    assert error.message.startswith("here/cr.json does not follow the program schema:\n  $.metrics.m0.unit: found 1, expected string.")
+    assert error.message.startswith(
+        "here/cr.json does not follow the program schema:\n  $.metrics.m0.unit: found 1, expected string."
+    )
     assert error.message.endswith("… and 4 more")
     assert "cr lint here/cr.json" in error.hint
     found = error.context["problems"]
@@ -239,7 +249,10 @@ def test_documents_are_not_changed_by_checking_them() -> None:
     assert document == before
 
 
-@pytest.mark.parametrize(("parts", "text"), [(["files", 0, "sha256"], "$.files[0].sha256"), (["a-b", "c_d"], "$.a-b.c_d"), (["x.y"], "$['x.y']"), ([], "$")])
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [(["files", 0, "sha256"], "$.files[0].sha256"), (["a-b", "c_d"], "$.a-b.c_d"), (["x.y"], "$['x.y']"), ([], "$")],
+)
 def test_paths_are_written_for_people(parts: list[str | int], text: str) -> None:
     assert json_path(parts) == text
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import factory
+from tests.portal_server import factory
 import pytest
 from codereef_portal.app import create_app
 from codereef_portal.settings import Settings

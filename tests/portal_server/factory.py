@@ -80,7 +80,8 @@ def components() -> list[ComponentSource]:
         for name in ("object-detection", "image-classification")
     ]
     readme = (
-        "# Shapes SSD\n\nA small detector of coloured shapes.\n\n## Use\n\n    cr init demo-object-detection\n\n"
+        "# Shapes SSD\n\nA small detector of coloured shapes.\n\n## Use\n\n"
+        "    cr init demo-object-detection\n\n"
         "| precision | mAP |\n|---|---|\n| fp32 | 0.71 |\n| int8 | 0.70 |\n"
     )
     for name in MODELS:

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import factory
+from tests.portal_server import factory
 import pytest
-from test_pages import poisoned
+from tests.portal_server.test_pages import poisoned
 
 pytestmark = pytest.mark.slow
 _FLAGS = (
@@ -32,7 +32,7 @@ _FLAGS = (
 )
 _SERVER = """
 import sys
-import factory
+from tests.portal_server import factory
 from codereef_portal.serve import serve
 from codereef_portal.settings import Settings
 settings = Settings(database=sys.argv[1], port=0, components=factory.components())
@@ -116,6 +116,15 @@ def drawn(browser: Any) -> Any:
     raise AssertionError("the chart was not drawn within 10 s")
 
 
+def reached(browser: Any, part: str) -> None:
+    """Wait until a navigation has ended at an address with this part."""
+    for _ in range(100):
+        if part in browser.current_url and browser.execute_script("return document.readyState") == "complete":
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{part} is not in {browser.current_url} after 10 s")
+
+
 def pages(base: str) -> list[str]:
     with urllib.request.urlopen(f"{base}/api/v1/results?limit=3", timeout=30) as answer:
         uids = [row["id"] for row in json.load(answer)["results"]]
@@ -172,6 +181,7 @@ def test_the_scatter_is_drawn_and_walks_along_the_frontier_by_keyboard(base: str
         live = browser.find_element("id", "scatter-live").get_attribute("textContent")
         assert point["runtime"] in live and point["precision"] in live
     holder.send_keys(Keys.ENTER)
+    reached(browser, "/r/")
     assert browser.current_url == f"{base}/r/{frontier[1]['id'][:16]}"
 
 
@@ -182,10 +192,7 @@ def test_choosing_another_axis_changes_the_address_and_the_chart(base: str, brow
     browser.get(f"{base}/b/object-detection?precision=int8")
     drawn(browser)
     Select(browser.find_element("name", "x")).select_by_value("peak_rss")
-    for _ in range(50):
-        if "x=peak_rss" in browser.current_url:
-            break
-        time.sleep(0.1)
+    reached(browser, "x=peak_rss")
     assert "x=peak_rss" in browser.current_url and "precision=int8" in browser.current_url
     assert drawn(browser).get_attribute("data-xlabel") == "Peak memory, MB"
 
@@ -200,7 +207,7 @@ def test_the_board_can_be_read_without_scripts(base: str, browser: Any) -> None:
         assert browser.find_element("css selector", ".axes button").is_displayed()
         browser.find_element("css selector", "input[name=precision][value=int8]").click()
         browser.find_element("css selector", ".filters button").click()
-        assert "precision=int8" in browser.current_url
+        reached(browser, "precision=int8")
         assert len(browser.find_elements("css selector", "table.sticky tbody tr")) == 18
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
@@ -232,6 +239,64 @@ while (walker.nextNode()) {
 }
 return [...found.values()];
 """
+
+
+_RECORD_TEXT = """
+window.written = [];
+const original = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (...given) {
+  window.written.push(given[0]);
+  return original.apply(this, given);
+};
+"""
+
+
+def test_dragging_zooms_in_and_a_double_click_goes_back(base: str, browser: Any) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    width(browser, 1280)
+    address = f"{base}/b/object-detection"
+    record = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _RECORD_TEXT})
+    browser.get(address)
+    drawn(browser)
+    over = browser.find_element("css selector", "#scatter .u-over")
+
+    def labels(act: ActionChains) -> list[str]:
+        browser.execute_script("window.written = []")
+        act.perform()
+        time.sleep(0.4)
+        assert browser.current_url == address
+        found: list[str] = browser.execute_script("return window.written")
+        return found
+
+    whole = browser.execute_script("return window.written")
+    drag = ActionChains(browser).move_to_element_with_offset(over, -250, -120).click_and_hold()
+    zoomed = labels(drag.move_by_offset(100, 60).move_by_offset(60, 40).release())
+    assert zoomed[-3:] != whole[-3:]
+    back = labels(ActionChains(browser).move_to_element_with_offset(over, 380, 60).double_click())
+    assert back[-len(whole) :] == whole
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", record)
+
+
+@pytest.mark.parametrize("x", ["latency_p50", "throughput", "peak_rss", "mAP"])
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_every_axis_of_the_chart_has_round_numbers(x: str, scale: str, base: str, browser: Any) -> None:
+    width(browser, 1280)
+    record = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _RECORD_TEXT})
+    try:
+        browser.get(f"{base}/b/object-detection?x={x}&xscale={scale}&y=latency_p90&yscale={scale}")
+        drawn(browser)
+        labels = [text for text in browser.execute_script("return window.written") if text]
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", record)
+    horizontal, vertical = (
+        next(i for i, text in enumerate(labels) if "is better" in text and key in text)
+        for key in (x if x == "mAP" else "", "p90")
+    )
+    numbers = [text.replace(",", "") for text in labels[horizontal + 1 : vertical]]
+    assert 3 <= len(numbers) <= 16, labels
+    assert len(labels[vertical + 1 :]) >= 3, labels
+    assert all(len(text.replace(".", "").replace("-", "").strip("0")) <= 3 for text in numbers), labels
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

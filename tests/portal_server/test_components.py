@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import factory
+from tests.portal_server import factory
 from codereef_portal.app import create_app
 from codereef_portal.components.service import sync_components
 from codereef_portal.db import Database

@@ -8,12 +8,12 @@ import json
 import re
 from typing import Any
 
-import factory
+from tests.portal_server import factory
 import pytest
 from codereef_portal.results.metrics import significant
 from codereef_portal.settings import ComponentSource
 from codereef_portal.web.render import markdown
-from conftest import Upload
+from tests.portal_server.conftest import Upload
 from fastapi.testclient import TestClient
 
 CANARY = "<script>document.title='owned'</script>\"'><img src=x onerror=document.title='owned'>"

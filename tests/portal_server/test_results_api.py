@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import factory
+from tests.portal_server import factory
 import pytest
 from codereef.meta.schemas import problems
 from codereef_portal.app import create_app
 from codereef_portal.settings import Settings
-from conftest import Upload
+from tests.portal_server.conftest import Upload
 from fastapi.testclient import TestClient
 
 

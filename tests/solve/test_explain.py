@@ -32,9 +32,22 @@ def world(deps: dict[str, Any], *components: Component, **meta: Any) -> list[Com
 
 
 def python_too_new() -> object:
-    wheel = package("tflite-runtime-wheel", "lib.tflite", ["2.13.0", "2.14.0"], deps={"python": needs("compiler.python", version=">=3.9,<3.12")})
-    components = world({"runtime": needs("lib.tflite"), "python": needs("compiler.python")}, wheel, soft("python", "compiler.python"))
-    return solved(components, [found("compiler.python", "3.13.1", "python"), found("compiler.python", "3.12.4", "python", path="/opt/python")])
+    wheel = package(
+        "tflite-runtime-wheel",
+        "lib.tflite",
+        ["2.13.0", "2.14.0"],
+        deps={"python": needs("compiler.python", version=">=3.9,<3.12")},
+    )
+    components = world(
+        {"runtime": needs("lib.tflite"), "python": needs("compiler.python")}, wheel, soft("python", "compiler.python")
+    )
+    return solved(
+        components,
+        [
+            found("compiler.python", "3.13.1", "python"),
+            found("compiler.python", "3.12.4", "python", path="/opt/python"),
+        ],
+    )
 
 
 def only_the_tools_python() -> object:
@@ -45,17 +58,30 @@ def only_the_tools_python() -> object:
 def chain_of_three() -> object:
     top = package("detector-wheel", "lib.detector", ["4.2"], deps={"runtime": needs("lib.runtime", version=">=3")})
     middle = package("runtime-wheel", "lib.runtime", ["3.0", "3.1"], deps={"maths": needs("lib.maths", version="^2.0")})
-    return solved(world({"detector": needs("lib.detector")}, top, middle, package("maths-wheel", "lib.maths", ["1.8", "1.9"])))
+    return solved(
+        world({"detector": needs("lib.detector")}, top, middle, package("maths-wheel", "lib.maths", ["1.8", "1.9"]))
+    )
 
 
 def requirements_disagree() -> object:
-    old = package("tflite-runtime-wheel", "lib.tflite", ["2.14.0"], deps={"numpy": needs("python.numpy", version=">=1.24,<2")})
-    components = world({"runtime": needs("lib.tflite"), "numpy": needs("python.numpy", version=">=2.1")}, old, package("numpy-wheel", "python.numpy", ["1.26.4", "2.0.2", "2.3.1"]))
+    old = package(
+        "tflite-runtime-wheel", "lib.tflite", ["2.14.0"], deps={"numpy": needs("python.numpy", version=">=1.24,<2")}
+    )
+    components = world(
+        {"runtime": needs("lib.tflite"), "numpy": needs("python.numpy", version=">=2.1")},
+        old,
+        package("numpy-wheel", "python.numpy", ["1.26.4", "2.0.2", "2.3.1"]),
+    )
     return solved(components)
 
 
 def conflict() -> object:
-    recipe = package("fast-wheel", "lib.fast", ["1.0"], conflicts=[{"with": "lib.a", "version": ">=1.1", "reason": "both load the same plug-in"}])
+    recipe = package(
+        "fast-wheel",
+        "lib.fast",
+        ["1.0"],
+        conflicts=[{"with": "lib.a", "version": ">=1.1", "reason": "both load the same plug-in"}],
+    )
     return solved(world({"fast": needs("lib.fast"), "a": needs("lib.a", version="^2.0")}, recipe, LIB))
 
 
@@ -65,32 +91,63 @@ def cycle() -> object:
 
 
 def many_versions() -> object:
-    return solved(world({"a": needs("lib.a", version=">=9")}, package("lib-wheel", "lib.a", [f"1.{i}" for i in range(30)])))
+    return solved(
+        world({"a": needs("lib.a", version=">=9")}, package("lib-wheel", "lib.a", [f"1.{i}" for i in range(30)]))
+    )
 
 
 def other_interpreter() -> object:
-    components = world({"python": needs("compiler.python"), "sci": needs("python.sci")}, soft("python", "compiler.python"), soft("sci", "python.sci"))
-    detected = [found("compiler.python", "3.11.2", "python"), found("compiler.python", "3.12.4", "python", path="/opt/python"), found("python.sci", "1.0", "sci", path="/opt/site", python="/opt/python")]
+    components = world(
+        {"python": needs("compiler.python"), "sci": needs("python.sci")},
+        soft("python", "compiler.python"),
+        soft("sci", "python.sci"),
+    )
+    detected = [
+        found("compiler.python", "3.11.2", "python"),
+        found("compiler.python", "3.12.4", "python", path="/opt/python"),
+        found("python.sci", "1.0", "sci", path="/opt/site", python="/opt/python"),
+    ]
     return solved(components, detected)
 
 
 CASES: dict[str, Callable[[], object]] = {
     "version-nobody-has": lambda: solved(world({"a": needs("lib.a", version=">=3")}, LIB)),
     "many-versions": many_versions,
-    "missing-compiler": lambda: solved(world({"cc": needs("compiler.c", version=">=11")}, soft("gcc", "compiler.c"), soft("clang", "compiler.c"))),
-    "old-compiler": lambda: solved(world({"cc": needs("compiler.c", version=">=11")}, soft("gcc", "compiler.c")), [found("compiler.c", "9.4", "gcc")]),
+    "missing-compiler": lambda: solved(
+        world({"cc": needs("compiler.c", version=">=11")}, soft("gcc", "compiler.c"), soft("clang", "compiler.c"))
+    ),
+    "old-compiler": lambda: solved(
+        world({"cc": needs("compiler.c", version=">=11")}, soft("gcc", "compiler.c")),
+        [found("compiler.c", "9.4", "gcc")],
+    ),
     "requirements-disagree": requirements_disagree,
     "pin-excludes-all": lambda: solved(world({"a": needs("lib.a")}, LIB), request=Request(pins={"lib.a": ">=5"})),
-    "pin-against-requirement": lambda: solved(world({"a": needs("lib.a", version=">=2")}, LIB), request=Request(pins={"lib.a": "1.0"})),
-    "forbidden-provider": lambda: solved(world({"a": needs("lib.a")}, LIB), request=Request(forbid=("package:lib-wheel",))),
-    "other-target-only": lambda: solved(world({"a": needs("lib.a")}, package("lib-wheel", "lib.a", ["1.0"], targets=[BOARD]))),
+    "pin-against-requirement": lambda: solved(
+        world({"a": needs("lib.a", version=">=2")}, LIB), request=Request(pins={"lib.a": "1.0"})
+    ),
+    "forbidden-provider": lambda: solved(
+        world({"a": needs("lib.a")}, LIB), request=Request(forbid=("package:lib-wheel",))
+    ),
+    "other-target-only": lambda: solved(
+        world({"a": needs("lib.a")}, package("lib-wheel", "lib.a", ["1.0"], targets=[BOARD]))
+    ),
     "solution-for-other-target": lambda: solved(world({}, targets=[BOARD])),
-    "detected-but-cross": lambda: solved(world({"cc": needs("lib.blas")}, soft("openblas", "lib.blas")), [found("lib.blas", "0.3", "openblas")], target=BOARD),
-    "unknown-capability": lambda: solved(world({"a": needs("lib.onnxruntme")}, package("ort", "lib.onnxruntime", ["1.20"]))),
+    "detected-but-cross": lambda: solved(
+        world({"cc": needs("lib.blas")}, soft("openblas", "lib.blas")),
+        [found("lib.blas", "0.3", "openblas")],
+        target=BOARD,
+    ),
+    "unknown-capability": lambda: solved(
+        world({"a": needs("lib.onnxruntme")}, package("ort", "lib.onnxruntime", ["1.20"]))
+    ),
     "unknown-component": lambda: solved(world({"data": needs("dataset:pictres")}, dataset())),
     "conflict": conflict,
-    "variant-nobody-has": lambda: solved(world({"data": needs("dataset:pictures", variants={"precision": "int4"})}, dataset(variants=PRECISION))),
-    "variant-key-nobody-has": lambda: solved(world({"data": needs("dataset:pictures", variants={"size": "small"})}, dataset())),
+    "variant-nobody-has": lambda: solved(
+        world({"data": needs("dataset:pictures", variants={"precision": "int4"})}, dataset(variants=PRECISION))
+    ),
+    "variant-key-nobody-has": lambda: solved(
+        world({"data": needs("dataset:pictures", variants={"size": "small"})}, dataset())
+    ),
     "python-too-new": python_too_new,
     "only-the-tools-python": only_the_tools_python,
     "distribution-in-another-python": other_interpreter,

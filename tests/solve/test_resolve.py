@@ -65,7 +65,9 @@ def test_detected_software_of_a_wrong_version_is_not_reused() -> None:
 
 
 def test_detected_software_without_its_detector_is_not_used() -> None:
-    assert chosen(solved(world({"a": needs("lib.a")}, LIB), [found("lib.a", "1.0", "liba")]))["lib.a"] == "lib-wheel 2.0"
+    assert (
+        chosen(solved(world({"a": needs("lib.a")}, LIB), [found("lib.a", "1.0", "liba")]))["lib.a"] == "lib-wheel 2.0"
+    )
 
 
 def test_detected_candidates_keep_the_order_of_detection() -> None:
@@ -111,7 +113,12 @@ def test_a_pin_decides(pins: dict[str, str], expected: str) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [Request(pins={"lib.aa": "1"}), Request(pins={"lib.a": "package:lib-weel"}), Request(forbid=("package:lib-weel",)), Request(install=("lib.aa",))],
+    [
+        Request(pins={"lib.aa": "1"}),
+        Request(pins={"lib.a": "package:lib-weel"}),
+        Request(forbid=("package:lib-weel",)),
+        Request(install=("lib.aa",)),
+    ],
 )
 def test_a_wish_about_something_unknown_is_refused_with_the_nearest_name(request_: Request) -> None:
     with pytest.raises(NotFoundError) as caught:
@@ -131,12 +138,17 @@ def test_a_forbidden_provider_is_not_used() -> None:
 
 def test_a_forbidden_detector_leads_to_an_install() -> None:
     components = world({"a": needs("lib.a")}, LIB, soft("liba", "lib.a"))
-    assert chosen(solved(components, [found("lib.a", "1.0", "liba")], request=Request(forbid=("soft:liba",))))["lib.a"] == "lib-wheel 2.0"
+    assert (
+        chosen(solved(components, [found("lib.a", "1.0", "liba")], request=Request(forbid=("soft:liba",))))["lib.a"]
+        == "lib-wheel 2.0"
+    )
 
 
 @pytest.mark.parametrize("install", [("lib.a",), ("*",)])
 def test_a_forced_install_passes_over_what_is_detected(install: tuple[str, ...]) -> None:
-    components = world({"a": needs("lib.a"), "c": needs("compiler.c")}, LIB, soft("liba", "lib.a"), soft("gcc", "compiler.c"))
+    components = world(
+        {"a": needs("lib.a"), "c": needs("compiler.c")}, LIB, soft("liba", "lib.a"), soft("gcc", "compiler.c")
+    )
     detected = [found("lib.a", "1.0", "liba"), found("compiler.c", "12.2", "gcc")]
     graph = chosen(solved(components, detected, request=Request(install=install)))
     assert graph["lib.a"] == "lib-wheel 2.0"
@@ -148,22 +160,40 @@ VARIANTS = {"precision": {"values": ["fp32", "int8"], "default": "fp32"}}
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_variants_are_handed_on_through_templates(precision: str) -> None:
-    components = world({"m": needs("dataset:pictures", variants={"precision": "{precision}"})}, dataset(variants=VARIANTS), variants=VARIANTS)
-    assert chosen(solved(components, variants={"precision": precision}))["dataset:pictures"] == f"pictures 1.0.0 (precision={precision})"
+    components = world(
+        {"m": needs("dataset:pictures", variants={"precision": "{precision}"})},
+        dataset(variants=VARIANTS),
+        variants=VARIANTS,
+    )
+    assert (
+        chosen(solved(components, variants={"precision": precision}))["dataset:pictures"]
+        == f"pictures 1.0.0 (precision={precision})"
+    )
 
 
 def test_a_template_that_names_no_variant_is_an_error() -> None:
-    components = world({"m": needs("dataset:pictures", variants={"precision": "{presicion}"})}, dataset(variants=VARIANTS))
+    components = world(
+        {"m": needs("dataset:pictures", variants={"precision": "{presicion}"})}, dataset(variants=VARIANTS)
+    )
     with pytest.raises(Exception, match="names a variant that the component does not have"):
         solved(components)
 
 
 def test_defaults_are_taken_where_nobody_asks() -> None:
-    assert chosen(solved(world({"m": needs("dataset:pictures")}, dataset(variants=VARIANTS))))["dataset:pictures"] == "pictures 1.0.0 (precision=fp32)"
+    assert (
+        chosen(solved(world({"m": needs("dataset:pictures")}, dataset(variants=VARIANTS))))["dataset:pictures"]
+        == "pictures 1.0.0 (precision=fp32)"
+    )
 
 
 def test_another_value_than_the_default_is_taken_when_only_that_works() -> None:
-    recipe = package("lib-wheel", "lib.a", ["1.0"], variants={"device": {"values": ["cuda", "cpu"], "default": "cuda"}}, deps={"gpu": needs("lib.gpu", when={"device": "cuda"})})
+    recipe = package(
+        "lib-wheel",
+        "lib.a",
+        ["1.0"],
+        variants={"device": {"values": ["cuda", "cpu"], "default": "cuda"}},
+        deps={"gpu": needs("lib.gpu", when={"device": "cuda"})},
+    )
     assert chosen(solved(world({"a": needs("lib.a")}, recipe)))["lib.a"] == "lib-wheel 1.0 (device=cpu)"
 
 
@@ -240,7 +270,11 @@ def test_only_the_optional_dependency_that_stands_in_the_way_is_left_out() -> No
     # Both of them are about lib.a, but it is `low` that cannot be had together with the requirement.
     low = package("low", "lib.low", ["1"], deps={"a": needs("lib.a", version="<1.1")})
     high = package("high", "lib.high", ["1"], deps={"a": needs("lib.a", version=">=1.1")})
-    deps = {"h": needs("lib.high", optional=True), "l": needs("lib.low", optional=True), "a": needs("lib.a", version=">=2")}
+    deps = {
+        "h": needs("lib.high", optional=True),
+        "l": needs("lib.low", optional=True),
+        "a": needs("lib.a", version=">=2"),
+    }
     assert "lib.high" in chosen(solved(world(deps, low, high, LIB)))
 
 
@@ -251,16 +285,30 @@ def test_a_role_that_is_optional_in_one_version_is_not_dropped_from_another() ->
 
 
 def test_what_one_configuration_leaves_out_another_still_gets() -> None:
-    components = world({"a": needs("lib.a", optional=True), "b": needs("lib.b")}, LIB, package("b", "lib.b", ["1"], variants={"mode": {"values": ["x"], "default": "x"}}), variants=VARIANTS)
+    components = world(
+        {"a": needs("lib.a", optional=True), "b": needs("lib.b")},
+        LIB,
+        package("b", "lib.b", ["1"], variants={"mode": {"values": ["x"], "default": "x"}}),
+        variants=VARIANTS,
+    )
     components.append(package("never", "lib.never", ["1"], conflicts=[{"with": "lib.a"}]))
-    components[0] = solution(deps={"a": needs("lib.a", optional=True), "n": needs("lib.never", when={"precision": "int8"})}, variants=VARIANTS)
+    components[0] = solution(
+        deps={"a": needs("lib.a", optional=True), "n": needs("lib.never", when={"precision": "int8"})},
+        variants=VARIANTS,
+    )
     one = universe(components)
     assert "lib.a" not in chosen(resolve(one, components[0], {"precision": "int8"}))
     assert "lib.a" in chosen(resolve(one, components[0], {"precision": "fp32"}))
 
 
 def python_world(*more: Component) -> list[Component]:
-    return world({"python": needs("compiler.python"), "np": needs("python.numpy")}, *PYTHON, soft("numpy", "python.numpy"), package("numpy", "python.numpy", ["2.0"]), *more)
+    return world(
+        {"python": needs("compiler.python"), "np": needs("python.numpy")},
+        *PYTHON,
+        soft("numpy", "python.numpy"),
+        package("numpy", "python.numpy", ["2.0"]),
+        *more,
+    )
 
 
 def test_a_distribution_is_reused_from_the_preferred_interpreter_only() -> None:
@@ -299,12 +347,17 @@ def test_nodes_stand_after_what_they_need() -> None:
 def test_the_graph_tells_who_asks_for_what() -> None:
     recipe = package("top", "lib.top", ["1.0"], deps={"a": needs("lib.a", version="<2")})
     graph = solved(world({"a": needs("lib.a"), "t": needs("lib.top")}, recipe, LIB))
-    assert {(asked.by, asked.constraint) for asked in graph.asked["lib.a@1.1"]} == {("solution:demo@1.0.0", ""), ("top 1.0", "<2")}
+    assert {(asked.by, asked.constraint) for asked in graph.asked["lib.a@1.1"]} == {
+        ("solution:demo@1.0.0", ""),
+        ("top 1.0", "<2"),
+    }
 
 
 def test_a_circle_is_named() -> None:
     components = world(
-        {"a": needs("lib.x")}, package("x", "lib.x", ["1"], deps={"y": needs("lib.y")}), package("y", "lib.y", ["1"], deps={"x": needs("lib.x")})
+        {"a": needs("lib.x")},
+        package("x", "lib.x", ["1"], deps={"y": needs("lib.y")}),
+        package("y", "lib.y", ["1"], deps={"x": needs("lib.x")}),
     )
     with pytest.raises(ResolutionError) as caught:
         solved(components)
@@ -332,11 +385,17 @@ def test_an_optional_dependency_that_closes_a_circle_is_left_out() -> None:
 
 
 def test_a_model_brings_the_runtime_of_its_format() -> None:
-    runtimes = [{"format": "onnx", "needs": "lib.onnxruntime", "when": {"format": "onnx"}}, {"format": "tflite", "needs": "lib.tflite", "when": {"format": "tflite"}}]
+    runtimes = [
+        {"format": "onnx", "needs": "lib.onnxruntime", "when": {"format": "onnx"}},
+        {"format": "tflite", "needs": "lib.tflite", "when": {"format": "tflite"}},
+    ]
     formats = {"format": {"values": ["onnx", "tflite"], "default": "onnx"}}
     components = world(
-        {"model": needs("model:net", variants={"format": "{format}"})}, model(variants=formats, runtimes=runtimes),
-        package("ort", "lib.onnxruntime", ["1.20"]), package("litert", "lib.tflite", ["1.2"]), variants=formats,
+        {"model": needs("model:net", variants={"format": "{format}"})},
+        model(variants=formats, runtimes=runtimes),
+        package("ort", "lib.onnxruntime", ["1.20"]),
+        package("litert", "lib.tflite", ["1.2"]),
+        variants=formats,
     )
     assert "lib.tflite" not in chosen(solved(components))
     graph = solved(components, variants={"format": "tflite"})
@@ -347,7 +406,9 @@ def test_a_model_brings_the_runtime_of_its_format() -> None:
 def test_the_answer_does_not_depend_on_the_order_of_the_components() -> None:
     recipe = package("top", "lib.top", ["1.0", "2.0"], deps={"a": needs("lib.a", version="<2")})
     components = world({"a": needs("lib.a"), "t": needs("lib.top")}, recipe, LIB, package("other", "lib.a", ["1.5"]))
-    answers = {str(sorted(chosen(solved([components[0], *order])).items())) for order in itertools.permutations(components[1:])}
+    answers = {
+        str(sorted(chosen(solved([components[0], *order])).items())) for order in itertools.permutations(components[1:])
+    }
     assert len(answers) == 1
 
 
@@ -374,7 +435,11 @@ def worlds(draw: st.DrawFn) -> list[Component]:
     for i in range(draw(st.integers(1, 6))):
         name = draw(st.sampled_from(NAMES))
         versions = draw(st.lists(st.sampled_from(["1", "2", "3"]), min_size=1, max_size=2, unique=True))
-        conflicts = [{"with": draw(st.sampled_from(NAMES)), "version": draw(st.sampled_from(["==1", ">=2"]))}] if draw(st.integers(0, 3)) == 0 else []
+        conflicts = (
+            [{"with": draw(st.sampled_from(NAMES)), "version": draw(st.sampled_from(["==1", ">=2"]))}]
+            if draw(st.integers(0, 3)) == 0
+            else []
+        )
         components.append(package(f"p{i}", name, versions, deps=dependencies(2), conflicts=conflicts))
     return components
 
@@ -417,9 +482,16 @@ def valid(selected: dict[str, Choice], root: Component) -> bool:
 def possible(components: list[Component]) -> bool:
     options: list[list[tuple[str, Choice | None]]] = []
     for name in NAMES:
-        providers = [(c, v) for c in components if c.kind == "package" and c.meta["provides"]["capability"] == name for v in c.meta["provides"]["versions"]]
+        providers = [
+            (c, v)
+            for c in components
+            if c.kind == "package" and c.meta["provides"]["capability"] == name
+            for v in c.meta["provides"]["versions"]
+        ]
         options.append([(name, None), *((name, provider) for provider in providers)])
-    return any(valid({name: choice for name, choice in row if choice}, components[0]) for row in itertools.product(*options))
+    return any(
+        valid({name: choice for name, choice in row if choice}, components[0]) for row in itertools.product(*options)
+    )
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,14 +18,24 @@ def labels(components: list[Component], needs: str, **more: object) -> list[str]
 
 def test_candidates_stand_in_the_order_of_the_policy() -> None:
     components = [
-        package("plain", "lib.a", ["1.0", "3.0rc1", "2.0"], variants={"device": {"values": ["cuda", "cpu"], "default": "cpu"}}),
+        package(
+            "plain",
+            "lib.a",
+            ["1.0", "3.0rc1", "2.0"],
+            variants={"device": {"values": ["cuda", "cpu"], "default": "cpu"}},
+        ),
         package("liked", "lib.a", ["0.5"], preference=1),
         soft("liba", "lib.a"),
     ]
     assert labels(components, "lib.a", detected=[found("lib.a", "0.1", "liba")]) == [
-        "liba 0.1 (detected)", "liked 0.5",
-        "plain 2.0 (device=cpu)", "plain 2.0 (device=cuda)", "plain 1.0 (device=cpu)", "plain 1.0 (device=cuda)",
-        "plain 3.0rc1 (device=cpu)", "plain 3.0rc1 (device=cuda)",
+        "liba 0.1 (detected)",
+        "liked 0.5",
+        "plain 2.0 (device=cpu)",
+        "plain 2.0 (device=cuda)",
+        "plain 1.0 (device=cpu)",
+        "plain 1.0 (device=cuda)",
+        "plain 3.0rc1 (device=cpu)",
+        "plain 3.0rc1 (device=cuda)",
     ]
 
 
@@ -66,7 +76,9 @@ def test_a_ban_of_one_version_of_a_recipe_leaves_the_others() -> None:
 
 def test_a_forced_install_of_what_nothing_installs_changes_nothing() -> None:
     detected = [found("compiler.c", "12", "gcc")]
-    assert labels([soft("gcc", "compiler.c")], "compiler.c", detected=detected, request=Request(install=("compiler.c",))) == ["gcc 12 (detected)"]
+    assert labels(
+        [soft("gcc", "compiler.c")], "compiler.c", detected=detected, request=Request(install=("compiler.c",))
+    ) == ["gcc 12 (detected)"]
 
 
 def test_data_is_installed_and_a_program_is_used_as_it_is() -> None:
@@ -92,7 +104,11 @@ def test_too_many_combinations_of_variants_are_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("triple", "facts"),
-    [(HOST, ("linux", "x86_64", "gnu")), ("android-aarch64", ("android", "aarch64", "")), ("linux-armv7-gnueabihf", ("linux", "armv7", "gnueabihf"))],
+    [
+        (HOST, ("linux", "x86_64", "gnu")),
+        ("android-aarch64", ("android", "aarch64", "")),
+        ("linux-armv7-gnueabihf", ("linux", "armv7", "gnueabihf")),
+    ],
 )
 def test_the_parts_of_a_triple_are_facts(triple: str, facts: tuple[str, str, str]) -> None:
     found_ = TargetFacts.from_triple(triple).facts()
@@ -101,4 +117,10 @@ def test_the_parts_of_a_triple_are_facts(triple: str, facts: tuple[str, str, str
 
 
 def test_capabilities_are_those_detected_and_those_provided() -> None:
-    assert universe([soft("gcc", "compiler.c"), package("a", "lib.a", ["1"]), component("target", "t", triple=HOST, os="linux", arch="x86_64", abi="gnu", runner="local")]).capabilities() == {"compiler.c", "lib.a"}
+    assert universe(
+        [
+            soft("gcc", "compiler.c"),
+            package("a", "lib.a", ["1"]),
+            component("target", "t", triple=HOST, os="linux", arch="x86_64", abi="gnu", runner="local"),
+        ]
+    ).capabilities() == {"compiler.c", "lib.a"}

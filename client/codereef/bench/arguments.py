@@ -100,9 +100,7 @@ class Arguments:
         return values[0], values[1]
 
 
-def only_step(
-    step: Mapping[str, Any], known: Mapping[str, Function], kind: str
-) -> tuple[Function, Arguments]:
+def only_step(step: Mapping[str, Any], known: Mapping[str, Function], kind: str) -> tuple[Function, Arguments]:
     """The function and the arguments of a step written as an object with one key.
 
     Raises:

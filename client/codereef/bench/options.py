@@ -74,9 +74,7 @@ def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
         whole = isinstance(known[name], int)
         allowed = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed):
-            raise UsageError(
-                f"option {name} must be {'an integer' if whole else 'a number'}, found {value!r}"
-            )
+            raise UsageError(f"option {name} must be {'an integer' if whole else 'a number'}, found {value!r}")
         if value < _LEAST[name] or value > _MOST.get(name, float("inf")):
             most = f" and at most {_MOST[name]:g}" if name in _MOST else ""
             raise UsageError(f"option {name} must be at least {_LEAST[name]:g}{most}, found {value!r}")

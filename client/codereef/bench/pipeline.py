@@ -63,9 +63,7 @@ class Pipeline:
         self.session: Session = load(model.format, model.path, threads, runtime)
         self.load_ns = time.perf_counter_ns() - before
         self._inputs = _match(model, self.session)
-        self.session.reshape(
-            {t.name: spec.shape for t, (spec, _) in self._inputs.items() if -1 not in spec.shape}
-        )
+        self.session.reshape({t.name: spec.shape for t, (spec, _) in self._inputs.items() if -1 not in spec.shape})
         names = tuple(tensor.name for tensor in self.session.outputs)
         self._post = Postprocessor(output, model.dir, names)
 
@@ -143,9 +141,7 @@ def _match(model: ModelSpec, session: Session) -> dict[Tensor, tuple[InputSpec, 
 
 
 def _check(name: str, spec: InputSpec, array: Array) -> None:
-    fits = array.ndim == len(spec.shape) and all(
-        want in (-1, have) for want, have in zip(spec.shape, array.shape)
-    )
+    fits = array.ndim == len(spec.shape) and all(want in (-1, have) for want, have in zip(spec.shape, array.shape))
     if not fits or array.dtype != np.dtype(spec.dtype):
         raise MetadataError(
             f"the steps of input {name} give {array.dtype}{list(array.shape)}, "

@@ -104,9 +104,7 @@ class Program:
         self._response.processing.update(pipeline.implementations())
         self._once("load_time", pipeline.load_ns, "one measurement, import of the runtime included")
         size = model.path.stat().st_size
-        self._response.metrics["model_size"] = Metric(
-            float(size), "B", "lower", "size of the model's file", 1
-        )
+        self._response.metrics["model_size"] = Metric(float(size), "B", "lower", "size of the model's file", 1)
         return pipeline
 
     def _once(self, name: str, elapsed_ns: int, method: str) -> None:

@@ -142,9 +142,7 @@ class _Reader:
         return value
 
     def objects(self, key: str) -> list[_Reader]:
-        return [
-            _Reader(self.source, f"{self._path(key)}[{i}]", value) for i, value in enumerate(self.array(key))
-        ]
+        return [_Reader(self.source, f"{self._path(key)}[{i}]", value) for i, value in enumerate(self.array(key))]
 
     def folder(self, key: str) -> Path:
         path = Path(self.text(key))

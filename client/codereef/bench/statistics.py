@@ -185,9 +185,7 @@ def summarise_latency(values: Values, confidence: float, seed: int) -> LatencySu
     warnings = []
     change = drift(values)
     if change is not None and abs(change) > DRIFT_LIMIT:
-        warnings.append(
-            f"not steady: the median latency changed by {change:+.1%} from the first half to the second"
-        )
+        warnings.append(f"not steady: the median latency changed by {change:+.1%} from the first half to the second")
     return LatencySummary(metrics, tuple(warnings))
 
 

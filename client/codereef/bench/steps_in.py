@@ -45,9 +45,7 @@ class Picture:
     def pixels(self) -> Array:
         """The array; raises MetadataError when no `decode` step came before."""
         if self.array is None:
-            raise MetadataError(
-                "a pre-processing step comes before decode", hint="let `decode` be the first step"
-            )
+            raise MetadataError("a pre-processing step comes before decode", hint="let `decode` be the first step")
         return self.array
 
     @property
@@ -78,9 +76,7 @@ def _decode(state: Picture, args: Arguments) -> Picture:
         ) from error
     array = array[:, :, None] if color == "L" else array[:, :, ::-1] if color == "BGR" else array
     height, width = array.shape[:2]
-    return replace(
-        state, array=np.ascontiguousarray(array), geometry=Geometry(width, height), channel_axis=-1
-    )
+    return replace(state, array=np.ascontiguousarray(array), geometry=Geometry(width, height), channel_axis=-1)
 
 
 def _crop(state: Picture, args: Arguments) -> Picture:

@@ -99,9 +99,7 @@ def _floating(array: Array) -> Array:
 def _sigmoid(state: _State, args: Arguments) -> None:
     x = _floating(state.tensor(args))
     small = np.exp(-np.abs(x))  # never overflows
-    state.tensors[args.text("tensor")] = np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(
-        x.dtype
-    )
+    state.tensors[args.text("tensor")] = np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype)
 
 
 def _softmax(state: _State, args: Arguments) -> None:
@@ -204,9 +202,7 @@ def _threshold(state: _State, args: Arguments) -> None:
 
 
 def _nms(state: _State, args: Arguments) -> None:
-    state.found = suppress(
-        state.candidates(), args.number("iou"), args.integer("max"), args.flag("per_class", True)
-    )
+    state.found = suppress(state.candidates(), args.number("iou"), args.integer("max"), args.flag("per_class", True))
 
 
 def _category(state: _State, args: Arguments) -> None:

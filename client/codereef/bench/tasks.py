@@ -74,11 +74,9 @@ class DetectionTask:
         """See `Task.score`."""
         if self._dataset.coco is None:
             return _absent(self.metrics, f"{self._dataset.ref} has no COCO annotations"), {}
-        detections = [
-            {"image_id": item.image_id, **found} for item, listed in self._found() for found in listed
-        ]
+        detections = [{"image_id": item.image_id, **found} for item, listed in self._found() for found in listed]
         ids = [item.image_id for item, _ in self._outputs if item.image_id is not None]
-        metrics, version = coco_metrics(self._dataset.coco, detections, ids)
+        metrics, version = coco_metrics(self._dataset.coco, detections, ids, confidence)
         return metrics, {"accuracy": {"implementation": "pycocotools COCOeval bbox", "version": version}}
 
 

@@ -56,13 +56,19 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from codereef.errors import UsageError
             from codereef.meta.reference import nearest
 
             near = nearest(args[0], COMMANDS)
-            raise UsageError(f"There is no command `{args[0]}`.", hint=f"Did you mean `cr {near[0]}`?" if near else "`cr --help` lists the commands.", context={"command": args[0]})
+            raise UsageError(
+                f"There is no command `{args[0]}`.",
+                hint=f"Did you mean `cr {near[0]}`?" if near else "`cr --help` lists the commands.",
+                context={"command": args[0]},
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -18,8 +18,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def shared_options(command: Command) -> Command:
     """Give a command the options that every command has: --json, --quiet and --debug."""
-    command = click.option("--debug", is_flag=True, expose_value=False, is_eager=True, help="Show the traceback of an error.")(command)
-    command = click.option("-q", "--quiet", is_flag=True, expose_value=False, is_eager=True, callback=_quiet, help="No progress and no notes.")(command)
+    command = click.option(
+        "--debug", is_flag=True, expose_value=False, is_eager=True, help="Show the traceback of an error."
+    )(command)
+    command = click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_quiet,
+        help="No progress and no notes.",
+    )(command)
     return click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")(command)
 
 

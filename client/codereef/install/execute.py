@@ -198,7 +198,14 @@ def located(lock: Lock, index: Index, bindings: Mapping[str, Detected], store: S
 
 
 def _install_files(
-    key: str, lock: Lock, node: LockedNode, index: Index, store: Store, blobs: Mapping[str, Path], progress: Progress, built: list[str]
+    key: str,
+    lock: Lock,
+    node: LockedNode,
+    index: Index,
+    store: Store,
+    blobs: Mapping[str, Path],
+    progress: Progress,
+    built: list[str],
 ) -> Path:
     existing = store.prefix(node.install_key)
     if existing is not None:
@@ -257,9 +264,7 @@ def _install_environment(
             return environment_python(build.existing.path)
         reused: Sequence[Path] = [Path(bindings[node].path) for node in environment.reused]
         distributions = [Distribution(d.name, d.version, d.sha256) for d in environment.distributions]
-        create_environment(
-            build.path, Path(python.path), distributions, reused, settings, progress, log_dir=store.logs
-        )
+        create_environment(build.path, Path(python.path), distributions, reused, settings, progress, log_dir=store.logs)
         built.append(key)
         return environment_python(
             build.commit({"python": environment.python_version, "distributions": len(distributions)}).path

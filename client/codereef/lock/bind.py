@@ -42,14 +42,21 @@ def bind_detected(lock: Lock, detected: Sequence[Detected]) -> tuple[dict[str, D
     nodes = {key: node for key, node in lock.nodes.items() if node.source == "detected"}
     # A virtual environment's interpreter is a link to the one it was made from: same bytes, never meant.
     same = {
-        key: [d for d in detected if (d.capability, d.digest, d.version) == (node.capability, node.binary, node.version) and d.facts.get("tool") is not True]
+        key: [
+            d
+            for d in detected
+            if (d.capability, d.digest, d.version) == (node.capability, node.binary, node.version)
+            and d.facts.get("tool") is not True
+        ]
         for key, node in nodes.items()
     }
     for key in nodes:
         # The same distribution may lie in several interpreters: it is the one in the interpreter of its node
         # that is meant, and the interpreter is the one that has all of them.
         users = [same[other] for other, user in nodes.items() if user.deps.get("python") == key]
-        fitting = [d for d in same[key] if all(any(u.paths.get("python") == d.path for u in options) for options in users)]
+        fitting = [
+            d for d in same[key] if all(any(u.paths.get("python") == d.path for u in options) for options in users)
+        ]
         same[key] = [*fitting, *(d for d in same[key] if d not in fitting)]
     for key, node in nodes.items():
         python = node.deps.get("python", "")
@@ -60,7 +67,11 @@ def bind_detected(lock: Lock, detected: Sequence[Detected]) -> tuple[dict[str, D
             found[key] = exact[0]
             continue
         others = [d for d in detected if d.capability == node.capability]
-        here = f"this machine has {', '.join(dict.fromkeys(_named(d) for d in others))}" if others else f"this machine has no {node.capability}"
+        here = (
+            f"this machine has {', '.join(dict.fromkeys(_named(d) for d in others))}"
+            if others
+            else f"this machine has no {node.capability}"
+        )
         differences.append(Difference(key, f"{node.capability} {node.version} ({node.binary[7:19]})", here))
     return found, differences
 
@@ -78,7 +89,13 @@ def check_components(lock: Lock, index: Index) -> list[Difference]:
         if not now:
             differences.append(Difference(key, node.component, "no repository has it"))
         elif now[0].digest != node.digest:
-            differences.append(Difference(key, f"{node.component} with {node.digest[7:19]}", f"the repository has it with {now[0].digest[7:19]}"))
+            differences.append(
+                Difference(
+                    key,
+                    f"{node.component} with {node.digest[7:19]}",
+                    f"the repository has it with {now[0].digest[7:19]}",
+                )
+            )
     return differences
 
 

@@ -43,7 +43,9 @@ def _locked_node(node: Node, target: str) -> LockedNode:
     files: tuple[LockedFile, ...] = ()
     tree = key = ""
     if method in ("download", "generate"):
-        files = tuple(LockedFile(f["name"], f["sha256"], f["size"]) for f in select(component.meta.get("files", ()), facts))
+        files = tuple(
+            LockedFile(f["name"], f["sha256"], f["size"]) for f in select(component.meta.get("files", ()), facts)
+        )
         if method == "generate":
             matching = select(component.meta["install"]["digests"], facts)
             if not matching:
@@ -52,7 +54,13 @@ def _locked_node(node: Node, target: str) -> LockedNode:
                     hint="Add it to `install.digests` in its cr.json; what is generated must be checked.",
                 )
             tree = matching[0]["tree"]
-        content: dict[str, Any] = {"component": component.digest, "version": candidate.version, "variants": dict(candidate.variants), "files": [f.sha256 for f in files], "tree": tree}
+        content: dict[str, Any] = {
+            "component": component.digest,
+            "version": candidate.version,
+            "variants": dict(candidate.variants),
+            "files": [f.sha256 for f in files],
+            "tree": tree,
+        }
         key = f"{component.name}-{candidate.version}-{digest_of(content)[7:23]}"
     found = candidate.detected
     return LockedNode(
@@ -96,10 +104,14 @@ def _environment(graph: Graph) -> LockedEnvironment | None:
         if node.scope != python.scope:
             continue
         if candidate.source == "install" and install_method(candidate.component) == "pip":
-            requirements.update(r.replace("{version}", candidate.version) for r in candidate.component.meta["install"]["requirements"])
+            requirements.update(
+                r.replace("{version}", candidate.version) for r in candidate.component.meta["install"]["requirements"]
+            )
         elif candidate.detected is not None and "python" in candidate.detected.paths and node.needs != PYTHON:
             reused.append(node.id)
-    return LockedEnvironment(python.id, python.candidate.version, graph.target, tuple(sorted(requirements)), tuple(sorted(reused)))
+    return LockedEnvironment(
+        python.id, python.candidate.version, graph.target, tuple(sorted(requirements)), tuple(sorted(reused))
+    )
 
 
 def build_lock(solution: Component, graphs: Sequence[Graph], request: Request, old: Lock | None = None) -> Lock:
@@ -125,19 +137,43 @@ def build_lock(solution: Component, graphs: Sequence[Graph], request: Request, o
         environment = _environment(graph)
         name = ""
         if environment is not None:
-            environment = replace(environment, python=renamed[environment.python], reused=tuple(renamed[r] for r in environment.reused))
+            environment = replace(
+                environment, python=renamed[environment.python], reused=tuple(renamed[r] for r in environment.reused)
+            )
             name = f"python-{environment.python_version}-{digest_of([environment.requirements, environment.reused, environment.target])[7:15]}"
             environments[name] = _known(environment, old)
         configurations.append(
-            LockedConfiguration(configuration_id(graph.variants), graph.target, dict(graph.variants), renamed[graph.root], tuple(renamed[n.id] for n in graph.nodes), name)
+            LockedConfiguration(
+                configuration_id(graph.variants),
+                graph.target,
+                dict(graph.variants),
+                renamed[graph.root],
+                tuple(renamed[n.id] for n in graph.nodes),
+                name,
+            )
         )
-    asked = {key: value for key, value in {"pins": dict(request.pins), "forbid": list(request.forbid), "install": list(request.install)}.items() if value}
-    return Lock(__version__, POLICY, str(solution.reference), solution.digest, asked, tuple(configurations), nodes, environments)
+    asked = {
+        key: value
+        for key, value in {
+            "pins": dict(request.pins),
+            "forbid": list(request.forbid),
+            "install": list(request.install),
+        }.items()
+        if value
+    }
+    return Lock(
+        __version__, POLICY, str(solution.reference), solution.digest, asked, tuple(configurations), nodes, environments
+    )
 
 
 def _known(environment: LockedEnvironment, old: Lock | None) -> LockedEnvironment:
     for other in old.environments.values() if old else ():
-        same = (other.python_version, other.target, other.requirements, other.reused) == (environment.python_version, environment.target, environment.requirements, environment.reused)
+        same = (other.python_version, other.target, other.requirements, other.reused) == (
+            environment.python_version,
+            environment.target,
+            environment.requirements,
+            environment.reused,
+        )
         if same and other.install_key:
             return replace(environment, distributions=other.distributions, install_key=other.install_key)
     return environment

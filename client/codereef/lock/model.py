@@ -140,12 +140,23 @@ class Lock:
         chosen = self.configuration(identifier)
         environments = {k: v for k, v in self.environments.items() if k == chosen.environment}
         return Lock(
-            self.client, self.policy, self.solution, self.solution_digest, self.request, (chosen,), {key: self.nodes[key] for key in chosen.nodes}, environments
+            self.client,
+            self.policy,
+            self.solution,
+            self.solution_digest,
+            self.request,
+            (chosen,),
+            {key: self.nodes[key] for key in chosen.nodes},
+            environments,
         )
 
 
 def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if value not in ("", (), [], {}) or key in ("variants", "deps", "distributions", "requirements")}
+    return {
+        key: value
+        for key, value in document.items()
+        if value not in ("", (), [], {}) or key in ("variants", "deps", "distributions", "requirements")
+    }
 
 
 def to_document(lock: Lock) -> dict[str, Any]:
@@ -156,7 +167,16 @@ def to_document(lock: Lock) -> dict[str, Any]:
         "solution": {"component": lock.solution, "digest": lock.solution_digest},
         "request": dict(lock.request),
         "configurations": [
-            _without_empty({"id": c.id, "target": c.target, "variants": dict(c.variants), "root": c.root, "nodes": list(c.nodes), "environment": c.environment})
+            _without_empty(
+                {
+                    "id": c.id,
+                    "target": c.target,
+                    "variants": dict(c.variants),
+                    "root": c.root,
+                    "nodes": list(c.nodes),
+                    "environment": c.environment,
+                }
+            )
             for c in lock.configurations
         ],
         "nodes": {
@@ -187,7 +207,9 @@ def to_document(lock: Lock) -> dict[str, Any]:
                     "target": e.target,
                     "requirements": list(e.requirements),
                     "reused": list(e.reused),
-                    "distributions": [{"name": d.name, "version": d.version, "sha256": list(d.sha256)} for d in e.distributions],
+                    "distributions": [
+                        {"name": d.name, "version": d.version, "sha256": list(d.sha256)} for d in e.distributions
+                    ],
                     "install_key": e.install_key,
                 }
             )
@@ -223,13 +245,16 @@ def from_document(document: Mapping[str, Any]) -> Lock:
             target=e.get("target", ""),
             requirements=tuple(e["requirements"]),
             reused=tuple(e.get("reused", ())),
-            distributions=tuple(LockedDistribution(d["name"], d["version"], tuple(d["sha256"])) for d in e["distributions"]),
+            distributions=tuple(
+                LockedDistribution(d["name"], d["version"], tuple(d["sha256"])) for d in e["distributions"]
+            ),
             install_key=e["install_key"],
         )
         for key, e in document["environments"].items()
     }
     configurations = tuple(
-        LockedConfiguration(c["id"], c["target"], c["variants"], c["root"], tuple(c["nodes"]), c.get("environment", "")) for c in document["configurations"]
+        LockedConfiguration(c["id"], c["target"], c["variants"], c["root"], tuple(c["nodes"]), c.get("environment", ""))
+        for c in document["configurations"]
     )
     return Lock(
         document["resolver"]["codereef"],
@@ -274,7 +299,9 @@ def read_lock(path: Path, *, verify: bool = True) -> Lock:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise LockError(f"There is no lock at {path}.", hint="`cr init SOLUTION` writes it.", context={"path": str(path)}) from None
+        raise LockError(
+            f"There is no lock at {path}.", hint="`cr init SOLUTION` writes it.", context={"path": str(path)}
+        ) from None
     except OSError as error:
         raise LockError(f"The lock at {path} cannot be read: {error.strerror}.", context={"path": str(path)}) from None
     document = parse_json(data, path)
@@ -290,7 +317,11 @@ def read_lock(path: Path, *, verify: bool = True) -> Lock:
     try:
         lock = from_document(document)
     except (KeyError, TypeError, AttributeError) as error:
-        raise LockError(f"The lock at {path} is damaged: {error!r}.", hint="Delete it and run `cr init` again.", context={"path": str(path)}) from None
+        raise LockError(
+            f"The lock at {path} is damaged: {error!r}.",
+            hint="Delete it and run `cr init` again.",
+            context={"path": str(path)},
+        ) from None
     for who, names, known in _named(lock):
         missing = [name for name in names if name not in known]
         if missing:

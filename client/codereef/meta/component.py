@@ -81,7 +81,8 @@ def component_files(root: Path) -> Iterator[Path]:
 def component_digest(root: Path) -> str:
     """Return the digest of a component folder: SHA-256 over lines `<sha256> <size> <path>` sorted by path."""
     lines = sorted(
-        (path.relative_to(root).as_posix().encode(), f"{sha256_file(path)} {path.stat().st_size} ".encode()) for path in component_files(root)
+        (path.relative_to(root).as_posix().encode(), f"{sha256_file(path)} {path.stat().st_size} ".encode())
+        for path in component_files(root)
     )
     return "sha256:" + hashlib.sha256(b"".join(head + name + b"\n" for name, head in lines)).hexdigest()
 
@@ -116,7 +117,9 @@ def _versions(value: Any, parts: tuple[str | int, ...]) -> Iterator[tuple[tuple[
         condition = value.get("when")
         if isinstance(condition, Mapping) and "version" in condition:
             wanted = condition["version"]
-            yield from (((*parts, "when", "version"), text) for text in ([wanted] if isinstance(wanted, str) else wanted))
+            yield from (
+                ((*parts, "when", "version"), text) for text in ([wanted] if isinstance(wanted, str) else wanted)
+            )
         for key, child in value.items():
             yield from _versions(child, (*parts, key))
     elif isinstance(value, list):
@@ -130,7 +133,9 @@ def _check_versions(document: Mapping[str, Any], kind: str, path: Path) -> None:
     from codereef.meta.versions import parse_constraint, parse_version
 
     plain: list[tuple[tuple[str | int, ...], str]] = [(("version",), document["version"])]
-    plain += [(("provides", "versions", i), text) for i, text in enumerate(document.get("provides", {}).get("versions", ()))]
+    plain += [
+        (("provides", "versions", i), text) for i, text in enumerate(document.get("provides", {}).get("versions", ()))
+    ]
     found: list[Problem] = []
     for read, entries in ((parse_version, plain), (parse_constraint, list(_versions(document, ())))):
         for parts, text in entries:
@@ -142,5 +147,9 @@ def _check_versions(document: Mapping[str, Any], kind: str, path: Path) -> None:
         raise MetadataError(
             f"{path} has versions that cannot be read:\n" + "\n".join(f"  {problem}" for problem in found),
             hint=f"`cr lint {path}` checks it again; docs/reference/{kind}.md lists every key.",
-            context={"file": str(path), "schema": kind, "problems": [{"path": p.path, "message": p.message, "hint": p.hint} for p in found]},
+            context={
+                "file": str(path),
+                "schema": kind,
+                "problems": [{"path": p.path, "message": p.message, "hint": p.hint} for p in found],
+            },
         )

@@ -83,26 +83,49 @@ def _names(component: Component, path: Path, _: Surroundings) -> Iterator[Findin
     # Several versions of a component lie in folders named by the version, inside one named by the component.
     folder = component.root.parent.name if component.root.name == component.version else component.root.name
     if folder != component.name:
-        yield Finding(path, "$.name", f"the component is called `{component.name}` but lies in a folder `{folder}`.", "Give both the same name.")
+        yield Finding(
+            path,
+            "$.name",
+            f"the component is called `{component.name}` but lies in a folder `{folder}`.",
+            "Give both the same name.",
+        )
     for name, variant in component.variants.items():
         if variant["default"] not in variant["values"]:
-            yield Finding(path, f"$.variants.{name}.default", f"`{variant['default']}` is not one of {', '.join(variant['values'])}.")
+            yield Finding(
+                path,
+                f"$.variants.{name}.default",
+                f"`{variant['default']}` is not one of {', '.join(variant['values'])}.",
+            )
         if name == "version":
-            yield Finding(path, "$.variants.version", "a variant cannot be called `version`: conditions use that word for the version itself.", "Give it another name.")
+            yield Finding(
+                path,
+                "$.variants.version",
+                "a variant cannot be called `version`: conditions use that word for the version itself.",
+                "Give it another name.",
+            )
 
 
 def _licence(component: Component, path: Path, _: Surroundings) -> Iterator[Finding]:
     from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
     entries = [("$.license", component.meta["license"])]
-    entries += [(f"$.files[{i}].license", f["license"]) for i, f in enumerate(component.meta.get("files", ())) if "license" in f]
+    entries += [
+        (f"$.files[{i}].license", f["license"]) for i, f in enumerate(component.meta.get("files", ())) if "license" in f
+    ]
     for where, licence in entries:
         try:
             canonical = canonicalize_license_expression(licence)
         except InvalidLicenseExpression:
             canonical = None
         if canonical != licence:
-            yield Finding(path, where, f"`{licence}` is not an SPDX licence expression.", f"Did you mean `{canonical}`?" if canonical else "Write for example Apache-2.0, MIT, CC-BY-4.0 or LicenseRef-Something.")
+            yield Finding(
+                path,
+                where,
+                f"`{licence}` is not an SPDX licence expression.",
+                f"Did you mean `{canonical}`?"
+                if canonical
+                else "Write for example Apache-2.0, MIT, CC-BY-4.0 or LicenseRef-Something.",
+            )
 
 
 def _needs(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -129,12 +152,18 @@ def _references(component: Component, path: Path, surroundings: Surroundings) ->
         if is_capability(needs):
             if needs not in surroundings.capabilities:
                 near = nearest(needs, surroundings.capabilities)
-                yield Finding(path, where, f"nobody detects or provides `{needs}`.", f"Did you mean `{near[0]}`?" if near else "")
+                yield Finding(
+                    path, where, f"nobody detects or provides `{needs}`.", f"Did you mean `{near[0]}`?" if near else ""
+                )
             continue
         reference = parse_reference(needs)
         if not surroundings.has(reference.unversioned):
-            near = nearest(reference.unversioned, surroundings.names)
-            yield Finding(path, where, f"there is no component `{needs}`.", f"Did you mean `{near[0]}`?" if near else "")
+            # Names of the same kind only: the kind in front would make any two of them alike.
+            own = [name.split(":")[1] for name in surroundings.names if name.startswith(reference.kind + ":")]
+            near = [f"{reference.kind}:{name}" for name in nearest(reference.name, own)]
+            yield Finding(
+                path, where, f"there is no component `{needs}`.", f"Did you mean `{near[0]}`?" if near else ""
+            )
 
 
 def _walk(value: Any, parts: list[str | int]) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
@@ -161,17 +190,31 @@ def _conditions(component: Component, path: Path, surroundings: Surroundings) ->
             where = json_path([*parts, key])
             if key not in known:
                 near = nearest(key, known)
-                yield Finding(path, where, f"`{key}` is neither a variant of the component nor a fact.", f"Did you mean `{near[0]}`?" if near else f"Known are {', '.join(known)}.")
+                yield Finding(
+                    path,
+                    where,
+                    f"`{key}` is neither a variant of the component nor a fact.",
+                    f"Did you mean `{near[0]}`?" if near else f"Known are {', '.join(known)}.",
+                )
             elif key.startswith("target."):
                 facts = _target_facts(surroundings.targets)[key]
                 for value in [wanted] if isinstance(wanted, str) else wanted:
                     if value not in facts:
                         near = nearest(value, facts)
-                        yield Finding(path, where, f"no target has the {key.split('.')[1]} `{value}`.", f"Did you mean `{near[0]}`?" if near else "")
+                        yield Finding(
+                            path,
+                            where,
+                            f"no target has the {key.split('.')[1]} `{value}`.",
+                            f"Did you mean `{near[0]}`?" if near else "",
+                        )
             elif key in component.variants:
                 for value in [wanted] if isinstance(wanted, str) else wanted:
                     if value not in component.variants[key]["values"]:
-                        yield Finding(path, where, f"`{value}` is not a value of the variant, which can be {', '.join(component.variants[key]['values'])}.")
+                        yield Finding(
+                            path,
+                            where,
+                            f"`{value}` is not a value of the variant, which can be {', '.join(component.variants[key]['values'])}.",
+                        )
 
 
 def _templates(component: Component, path: Path, _: Surroundings) -> Iterator[Finding]:
@@ -180,8 +223,12 @@ def _templates(component: Component, path: Path, _: Surroundings) -> Iterator[Fi
             for unknown in [n for n in template_names(template) if n not in component.variants]:
                 near = nearest(unknown, component.variants)
                 yield Finding(
-                    path, json_path(["deps", role, "variants", name]), f"`{template}` names `{unknown}`, which is no variant of the component.",
-                    f"Did you mean `{near[0]}`?" if near else f"Its variants are {', '.join(component.variants) or 'none'}.",
+                    path,
+                    json_path(["deps", role, "variants", name]),
+                    f"`{template}` names `{unknown}`, which is no variant of the component.",
+                    f"Did you mean `{near[0]}`?"
+                    if near
+                    else f"Its variants are {', '.join(component.variants) or 'none'}.",
                 )
 
 
@@ -204,7 +251,9 @@ def _files(component: Component, path: Path, _: Surroundings) -> Iterator[Findin
             yield Finding(path, f"{where}.size", f"found {entry['size']}, but `{entry['path']}` has {size} bytes.")
         digest = sha256_file(file)
         if digest != entry["sha256"]:
-            yield Finding(path, f"{where}.sha256", f"found {entry['sha256'][:16]}…, but `{entry['path']}` has {digest}.")
+            yield Finding(
+                path, f"{where}.sha256", f"found {entry['sha256'][:16]}…, but `{entry['path']}` has {digest}."
+            )
 
 
 def _scripts(component: Component, path: Path, _: Surroundings) -> Iterator[Finding]:
@@ -228,4 +277,6 @@ def _targets(component: Component, path: Path, surroundings: Surroundings) -> It
     for i, target in enumerate(component.meta.get("targets", ())):
         if target not in surroundings.targets:
             near = nearest(target, surroundings.targets)
-            yield Finding(path, f"$.targets[{i}]", f"there is no target `{target}`.", f"Did you mean `{near[0]}`?" if near else "")
+            yield Finding(
+                path, f"$.targets[{i}]", f"there is no target `{target}`.", f"Did you mean `{near[0]}`?" if near else ""
+            )

@@ -21,7 +21,19 @@ from codereef.meta.reference import nearest
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
-SCHEMA_NAMES = ("common", "soft", "package", "model", "dataset", "program", "target", "solution", "dashboard", "lock", "result")
+SCHEMA_NAMES = (
+    "common",
+    "soft",
+    "package",
+    "model",
+    "dataset",
+    "program",
+    "target",
+    "solution",
+    "dashboard",
+    "lock",
+    "result",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,13 @@ def json_path(parts: Iterable[str | int]) -> str:
     """Write a path the way people read it: `$.files[0].sha256`."""
     text = "$"
     for part in parts:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if part.replace("_", "a").replace("-", "a").isalnum() else f"[{part!r}]"
+        text += (
+            f"[{part}]"
+            if isinstance(part, int)
+            else f".{part}"
+            if part.replace("_", "a").replace("-", "a").isalnum()
+            else f"[{part!r}]"
+        )
     return text
 
 
@@ -87,7 +105,9 @@ def _known_branches(error: Any) -> list[str] | None:
     """For a processing step, the names of all steps."""
     if error.validator != "oneOf" or not isinstance(error.instance, Mapping):
         return None
-    names = [next(iter(branch["properties"])) for branch in error.validator_value if len(branch.get("properties", {})) == 1]
+    names = [
+        next(iter(branch["properties"])) for branch in error.validator_value if len(branch.get("properties", {})) == 1
+    ]
     return names if len(names) == len(error.validator_value) else None
 
 
@@ -98,11 +118,17 @@ def _describe(original: Any) -> Iterator[Problem]:
         unknown = [key for key in keys if key not in names]
         path = json_path(list(original.absolute_path))
         if len(keys) != 1:
-            yield Problem(path, f"a step is an object with exactly one key, found {len(keys)}: {', '.join(map(repr, keys))}.")
+            yield Problem(
+                path, f"a step is an object with exactly one key, found {len(keys)}: {', '.join(map(repr, keys))}."
+            )
             return
         if unknown:
             near = nearest(unknown[0], names)
-            yield Problem(path, f"unknown step `{unknown[0]}`; known steps are {', '.join(names)}.", f"Did you mean `{near[0]}`?" if near else "")
+            yield Problem(
+                path,
+                f"unknown step `{unknown[0]}`; known steps are {', '.join(names)}.",
+                f"Did you mean `{near[0]}`?" if near else "",
+            )
             return
         branch = names.index(keys[0])
         children = [child for child in original.context or [] if child.schema_path[0] == branch]
@@ -115,7 +141,11 @@ def _describe(original: Any) -> Iterator[Problem]:
         known = list(error.schema.get("properties", {}))
         for key in sorted(set(error.instance) - set(known)):
             near = nearest(key, known)
-            yield Problem(path, f"unknown key `{key}`; known keys are {', '.join(known)}.", f"Did you mean `{near[0]}`?" if near else "")
+            yield Problem(
+                path,
+                f"unknown key `{key}`; known keys are {', '.join(known)}.",
+                f"Did you mean `{near[0]}`?" if near else "",
+            )
         return
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
@@ -137,7 +167,9 @@ def _describe(original: Any) -> Iterator[Problem]:
         near = nearest(error.instance, [str(value) for value in error.validator_value])
         hint = f"Did you mean `{near[0]}`?" if near else ""
     about = error.schema.get("description", "") if isinstance(error.schema, Mapping) else ""
-    yield Problem(path, f"found {_shown(error.instance)}, {expected}." + (f" ({about.rstrip('.')})" if about else ""), hint)
+    yield Problem(
+        path, f"found {_shown(error.instance)}, {expected}." + (f" ({about.rstrip('.')})" if about else ""), hint
+    )
 
 
 def _place(document: Any, path: Iterable[str | int]) -> list[int]:
@@ -170,9 +202,15 @@ def check(document: object, schema: str, source: str | Path) -> None:
     if found:
         more = f"\n  … and {len(found) - 8} more" if len(found) > 8 else ""
         raise MetadataError(
-            f"{source} does not follow the {schema} schema:\n" + "\n".join(f"  {problem}" for problem in found[:8]) + more,
+            f"{source} does not follow the {schema} schema:\n"
+            + "\n".join(f"  {problem}" for problem in found[:8])
+            + more,
             hint=f"`cr lint {source}` checks it again; docs/reference/{schema}.md lists every key.",
-            context={"file": str(source), "schema": schema, "problems": [{"path": p.path, "message": p.message, "hint": p.hint} for p in found]},
+            context={
+                "file": str(source),
+                "schema": schema,
+                "problems": [{"path": p.path, "message": p.message, "hint": p.hint} for p in found],
+            },
         )
 
 
@@ -182,21 +220,32 @@ def parse_json(text: str | bytes, source: str | Path) -> Any:
     Raises:
         MetadataError: naming the file, the line and the column.
     """
+
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in items:
             if key in result:
-                raise MetadataError(f"{source}: the key `{key}` stands twice in one object.", hint="Keep one of the two.", context={"file": str(source), "key": key})
+                raise MetadataError(
+                    f"{source}: the key `{key}` stands twice in one object.",
+                    hint="Keep one of the two.",
+                    context={"file": str(source), "key": key},
+                )
             result[key] = value
         return result
 
     def constant(name: str) -> Any:
-        raise MetadataError(f"{source}: {name} is not JSON.", hint="Write a number or null.", context={"file": str(source)})
+        raise MetadataError(
+            f"{source}: {name} is not JSON.", hint="Write a number or null.", context={"file": str(source)}
+        )
 
     def number(digits: str) -> float:
         value = float(digits)
         if value in (float("inf"), float("-inf")):
-            raise MetadataError(f"{source}: the number {digits[:40]} is too large.", hint="Write a number below 1e308.", context={"file": str(source)})
+            raise MetadataError(
+                f"{source}: the number {digits[:40]} is too large.",
+                hint="Write a number below 1e308.",
+                context={"file": str(source)},
+            )
         return value
 
     try:
@@ -212,5 +261,7 @@ def parse_json(text: str | bytes, source: str | Path) -> Any:
         ) from None
     except (ValueError, RecursionError) as error:
         raise MetadataError(
-            f"{source} cannot be read as JSON: {error}.", hint="The file must be UTF-8 text, with numbers and nesting of ordinary size.", context={"file": str(source)}
+            f"{source} cannot be read as JSON: {error}.",
+            hint="The file must be UTF-8 text, with numbers and nesting of ordinary size.",
+            context={"file": str(source)},
         ) from None

@@ -40,7 +40,9 @@ def holds(when: Mapping[str, Any] | None, facts: Mapping[str, str]) -> bool:
 
 def select(items: Iterable[Mapping[str, Any]], facts: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the items whose `when` holds, without the `when` itself."""
-    return [{key: value for key, value in item.items() if key != "when"} for item in items if holds(item.get("when"), facts)]
+    return [
+        {key: value for key, value in item.items() if key != "when"} for item in items if holds(item.get("when"), facts)
+    ]
 
 
 def assignments(variants: Mapping[str, Mapping[str, Any]], source: str) -> Iterator[dict[str, str]]:
@@ -59,7 +61,9 @@ def assignments(variants: Mapping[str, Mapping[str, Any]], source: str) -> Itera
             f"{source} has {total} combinations of variants; at most {MAX_ASSIGNMENTS} are supported.",
             hint="Split the component, or turn options that change no dependency into program options.",
         )
-    ranked = sorted(itertools.product(*(range(len(choices)) for choices in values)), key=lambda row: (sum(1 for i in row if i), row))
+    ranked = sorted(
+        itertools.product(*(range(len(choices)) for choices in values)), key=lambda row: (sum(1 for i in row if i), row)
+    )
     for row in ranked:
         yield {name: values[i][row[i]] for i, name in enumerate(names)}
 

@@ -33,7 +33,9 @@ def parse_version(text: str) -> Version:
     try:
         return Version(text)
     except InvalidVersion:
-        raise UsageError(f"`{text}` is not a version.", hint="Versions follow PEP 440, such as 1.4.2 or 2.0rc1.") from None
+        raise UsageError(
+            f"`{text}` is not a version.", hint="Versions follow PEP 440, such as 1.4.2 or 2.0rc1."
+        ) from None
 
 
 def _bump(numbers: list[int], position: int) -> str:
@@ -43,17 +45,25 @@ def _bump(numbers: list[int], position: int) -> str:
 def _translate(operator: str, version: str, whole: str) -> str:
     if version in ("*", "x", "X"):
         if operator not in ("", "=", "=="):
-            raise UsageError(f"`{whole}`: `{operator}` cannot be combined with `{version}`.", hint="Write * alone for any version.")
+            raise UsageError(
+                f"`{whole}`: `{operator}` cannot be combined with `{version}`.", hint="Write * alone for any version."
+            )
         return ""
     wildcard = re.match(r"^(\d+(?:\.\d+)*)(?:\.[xX*])+$", version)
     if wildcard:
         if operator not in ("", "=", "==", "!="):
-            raise UsageError(f"`{whole}`: `{operator}` cannot be combined with `{version}`.", hint="Write `1.x`, or a plain version after the operator.")
+            raise UsageError(
+                f"`{whole}`: `{operator}` cannot be combined with `{version}`.",
+                hint="Write `1.x`, or a plain version after the operator.",
+            )
         return f"{'!=' if operator == '!=' else '=='}{wildcard[1]}.*"
     if operator in ("^", "~"):
         match = _NUMBERS.match(version)
         if match is None or "!" in match[4]:
-            raise UsageError(f"`{whole}` is not a version constraint.", hint="Write ^1.2 or ~1.4.2; an epoch needs >= and < written out.")
+            raise UsageError(
+                f"`{whole}` is not a version constraint.",
+                hint="Write ^1.2 or ~1.4.2; an epoch needs >= and < written out.",
+            )
         numbers = [int(part) for part in match.group(1, 2, 3) if part is not None]
         if operator == "~":
             return f">={version},<{_bump(numbers, min(1, len(numbers) - 1))}"
@@ -89,7 +99,9 @@ def parse_constraint(text: str) -> SpecifierSet:
         return SpecifierSet(",".join(part for part in parts if part))
     except InvalidSpecifier:
         raise UsageError(
-            f"`{text}` is not a version constraint.", hint="Examples: >=1.10,<2 · ^1.2 · ~1.4 · 1.x · ==1.2.3.", context={"constraint": text}
+            f"`{text}` is not a version constraint.",
+            hint="Examples: >=1.10,<2 · ^1.2 · ~1.4 · 1.x · ==1.2.3.",
+            context={"constraint": text},
         ) from None
 
 

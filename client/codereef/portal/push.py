@@ -59,7 +59,9 @@ def preview(results: Sequence[Result]) -> list[dict[str, Any]]:
     shown = []
     for result in results:
         document = dict(result.document)
-        document["samples"] = {name: f"{len(series['values'])} values in {series['unit']}" for name, series in document["samples"].items()}
+        document["samples"] = {
+            name: f"{len(series['values'])} values in {series['unit']}" for name, series in document["samples"].items()
+        }
         document["lock"] = f"{len(document['lock']['nodes'])} nodes"
         shown.append({"id": result.id, "bytes": len(canonical_json(result.document)), **document})
     return shown
@@ -104,15 +106,24 @@ def _post(portal: str, result: Result) -> Sent:
     base = portal.rstrip("/")
     try:
         response = requests.post(
-            f"{base}/api/v1/results", data=canonical_json(result.document), headers={"Content-Type": "application/json", "Accept": "application/json"}, timeout=TIMEOUT
+            f"{base}/api/v1/results",
+            data=canonical_json(result.document),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+            timeout=TIMEOUT,
         )
     except requests.exceptions.RequestException as error:
-        raise NetworkError(f"The portal at {base} could not be reached ({type(error).__name__}).", hint="The result waits in the queue; `cr push` sends it later.") from None
+        raise NetworkError(
+            f"The portal at {base} could not be reached ({type(error).__name__}).",
+            hint="The result waits in the queue; `cr push` sends it later.",
+        ) from None
     page = f"{base}/r/{result.id}"
     if response.status_code in (200, 201):
         identifier = _field(response.text, "id")
         if identifier != result.id:
-            raise CrError(f"The portal at {base} calls result {result.short} {identifier[:12]}: it is not a portal of this version.", hint="Check the address with `cr config get portal`.")
+            raise CrError(
+                f"The portal at {base} calls result {result.short} {identifier[:12]}: it is not a portal of this version.",
+                hint="Check the address with `cr config get portal`.",
+            )
         return Sent(result.id, "new" if response.status_code == 201 else "known", page)
     if response.status_code in (408, 425, 429) or response.status_code >= 500:
         raise NetworkError(f"The portal at {base} is not able to take results now (status {response.status_code}).")

@@ -60,7 +60,13 @@ class ResultComparison:
         names = f"{self.b[:12]} against {self.a[:12]}"
         if self.ratio is None or self.interval is None:
             return f"{names}: {self.verdict} ({self.samples[1]} and {self.samples[0]} samples)."
-        p = "p < 0.001" if self.p_value is not None and self.p_value < 0.001 else f"p = {self.p_value:.3f}" if self.p_value is not None else ""
+        p = (
+            "p < 0.001"
+            if self.p_value is not None and self.p_value < 0.001
+            else f"p = {self.p_value:.3f}"
+            if self.p_value is not None
+            else ""
+        )
         return f"{names}: {self.verdict}. Median latency is {self.ratio:.3f} times A's, 95 % interval {self.interval[0]:.3f} to {self.interval[1]:.3f} ({p}; {self.samples[1]} and {self.samples[0]} samples)."
 
 
@@ -83,7 +89,9 @@ def _changes(prefix: str, a: Any, b: Any) -> Iterator[Difference]:
 
 def _graph(document: Mapping[str, Any]) -> dict[str, str]:
     lock = document["lock"]
-    nodes = {node.get("capability") or node["component"].split("@")[0]: _node_text(node) for node in lock["nodes"].values()}
+    nodes = {
+        node.get("capability") or node["component"].split("@")[0]: _node_text(node) for node in lock["nodes"].values()
+    }
     for environment in lock["environments"].values():
         nodes.update({f"distribution {d['name']}": d["version"] for d in environment["distributions"]})
     return nodes
@@ -91,7 +99,11 @@ def _graph(document: Mapping[str, Any]) -> dict[str, str]:
 
 def _node_text(node: Mapping[str, Any]) -> str:
     variants = ",".join(f"{k}={v}" for k, v in sorted(node["variants"].items()))
-    return f"{node['version']}{f' ({variants})' if variants else ''}" + (" detected" if node["source"] == "detected" else "") + f" {node['digest'][7:15]}"
+    return (
+        f"{node['version']}{f' ({variants})' if variants else ''}"
+        + (" detected" if node["source"] == "detected" else "")
+        + f" {node['digest'][7:15]}"
+    )
 
 
 def compare_results(a: Result, b: Result) -> ResultComparison:
@@ -110,7 +122,10 @@ def compare_results(a: Result, b: Result) -> ResultComparison:
     for result in (a, b):
         samples = result.document["samples"].get("latency", {}).get("values")
         if not samples:
-            raise UsageError(f"Result {result.short} has no latency samples ({result.document['action']}, {result.document['status']}).", hint="Compare two results of `cr benchmark`.")
+            raise UsageError(
+                f"Result {result.short} has no latency samples ({result.document['action']}, {result.document['status']}).",
+                hint="Compare two results of `cr benchmark`.",
+            )
         series.append(np.asarray(samples, dtype=np.float64))
     # The seed depends on the two results only, so that the same comparison always gives the same interval.
     outcome = compare(series[0], series[1], seed=(int(a.id[:8], 16) ^ int(b.id[:8], 16)))
@@ -120,7 +135,11 @@ def compare_results(a: Result, b: Result) -> ResultComparison:
         for key in ("model", "dataset", "scenario"):
             if left[key] != right[key]:
                 unlike.append(f"{key} is {left[key]} in A and {right[key]} in B")
-        unlike += [f"option {d.what} is {d.a} in A and {d.b} in B" for d in _changes("", left["options"], right["options"]) if d.what in ("threads", "batch", "accuracy_limit")]
+        unlike += [
+            f"option {d.what} is {d.a} in A and {d.b} in B"
+            for d in _changes("", left["options"], right["options"])
+            if d.what in ("threads", "batch", "accuracy_limit")
+        ]
         unlike = unlike or ["the components, the dataset's choice or the harness version differ"]
     accuracy = []
     for metric in ACCURACY:
@@ -128,11 +147,25 @@ def compare_results(a: Result, b: Result) -> ResultComparison:
         if x is not None and y is not None:
             accuracy.append(f"{metric}: {x:.4f} in A, {y:.4f} in B ({y - x:+.4f}).")
     differences = [
-        *_changes("", {"configuration": left["configuration"]["id"], "runtime": left["runtime"]}, {"configuration": right["configuration"]["id"], "runtime": right["runtime"]}),
+        *_changes(
+            "",
+            {"configuration": left["configuration"]["id"], "runtime": left["runtime"]},
+            {"configuration": right["configuration"]["id"], "runtime": right["runtime"]},
+        ),
         *_changes("graph", _graph(left), _graph(right)),
         *_changes("option", left["options"], right["options"]),
         *_changes("machine", left["machine"]["class"], right["machine"]["class"]),
     ]
     return ResultComparison(
-        a.id, b.id, outcome.verdict, outcome.ratio, outcome.interval, outcome.p_value, outcome.samples, outcome.method, tuple(unlike), tuple(accuracy), tuple(differences)
+        a.id,
+        b.id,
+        outcome.verdict,
+        outcome.ratio,
+        outcome.interval,
+        outcome.p_value,
+        outcome.samples,
+        outcome.method,
+        tuple(unlike),
+        tuple(accuracy),
+        tuple(differences),
     )

@@ -92,7 +92,11 @@ class History:
             )
         document = parse_json(data, path)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise MetadataError(f"{path} is no result of the format {FORMAT}.", hint="Move the file away; a newer client may read it.", context={"path": str(path)})
+            raise MetadataError(
+                f"{path} is no result of the format {FORMAT}.",
+                hint="Move the file away; a newer client may read it.",
+                context={"path": str(path)},
+            )
         return Result(path.stem, document)
 
     def all(self) -> Iterator[Result]:
@@ -103,7 +107,9 @@ class History:
                 found.append(self._read(path))
             except (IntegrityError, MetadataError, OSError):
                 continue
-        yield from sorted(found, key=lambda result: (result.document["started_at"], result.document["ended_at"], result.id))
+        yield from sorted(
+            found, key=lambda result: (result.document["started_at"], result.document["ended_at"], result.id)
+        )
 
     def damaged(self) -> list[Path]:
         """Return the files that are not what their names say, or no results."""
@@ -130,11 +136,22 @@ class History:
         if text.endswith(".json") and Path(text).is_file():
             return load_result_file(Path(text))
         prefix = text.lower()
-        matching = [path for path in self._paths() if path.stem.startswith(prefix)] if re.fullmatch(r"[0-9a-f]{4,64}", prefix) else []
+        matching = (
+            [path for path in self._paths() if path.stem.startswith(prefix)]
+            if re.fullmatch(r"[0-9a-f]{4,64}", prefix)
+            else []
+        )
         if not matching:
-            raise NotFoundError(f"There is no result `{text}` here.", hint="`cr results` lists them; name one by at least four of its first digits, by `latest` or by a file.", context={"result": text})
+            raise NotFoundError(
+                f"There is no result `{text}` here.",
+                hint="`cr results` lists them; name one by at least four of its first digits, by `latest` or by a file.",
+                context={"result": text},
+            )
         if len(matching) > 1:
-            raise UsageError(f"`{text}` is the beginning of {len(matching)} results: {', '.join(p.stem[:16] for p in matching[:5])}.", hint="Give more digits.")
+            raise UsageError(
+                f"`{text}` is the beginning of {len(matching)} results: {', '.join(p.stem[:16] for p in matching[:5])}.",
+                hint="Give more digits.",
+            )
         return self._read(matching[0])
 
 

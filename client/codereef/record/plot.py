@@ -15,7 +15,8 @@ from html import escape as _escape
 from codereef.record.pareto import frontier
 
 WIDTH, HEIGHT = 760, 480
-LEFT, RIGHT, TOP, BOTTOM = 76, 24, 64, 64
+LEFT, RIGHT, TOP, BOTTOM = 76, 24, 82, 64
+LEGEND_ROW = 24
 # Okabe and Ito's colours, which people with the common colour blindnesses can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -39,7 +40,9 @@ class Point:
 
 def escape(text: str) -> str:
     """Escape for XML, which has no form at all for most control characters."""
-    return _escape("".join(" " if ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF or ord(c) in (0xFFFE, 0xFFFF) else c for c in text))
+    return _escape(
+        "".join(" " if ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF or ord(c) in (0xFFFE, 0xFFFF) else c for c in text)
+    )
 
 
 def _ticks(low: float, high: float, count: int = 6) -> list[float]:
@@ -51,10 +54,11 @@ def _ticks(low: float, high: float, count: int = 6) -> list[float]:
     return [round((first + i) * step, 12) for i in range(int((high - first * step) / step + 1e-9) + 1)]
 
 
-def _range(values: Sequence[float], floor: float | None = None) -> tuple[float, float]:
+def _range(values: Sequence[float], least: float) -> tuple[float, float]:
+    """Return where an axis begins and ends: around the values, not below zero, and at least `least` long."""
     low, high = min(values), max(values)
-    margin = (high - low or abs(high) or 1.0) * 0.15
-    return (max(floor, low - margin) if floor is not None else low - margin, high + margin)
+    margin = max((high - low) * 0.15, (least - (high - low)) / 2)
+    return max(0.0, low - margin), high + margin
 
 
 def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: str, y_name: str) -> str:
@@ -68,9 +72,9 @@ def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: st
         y_name: name of the vertical axis; higher is better.
     """
     xs = [value for p in points for value in (p.x, *(p.x_interval or ()))]
-    x0, x1 = _range(xs, 0.0)
-    y0, y1 = _range([p.y for p in points], 0.0)
-    y1 = max(y1, y0 + 1e-6)
+    x0, x1 = _range(xs, 0.1 * max(xs) or 1.0)
+    # Differences of a thousandth are noise on any of our datasets and must not fill the page.
+    y0, y1 = _range([p.y for p in points], 0.02)
 
     def px(value: float) -> float:
         return LEFT + (value - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
@@ -78,43 +82,69 @@ def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: st
     def py(value: float) -> float:
         return HEIGHT - BOTTOM - (value - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM)
 
+    height = HEIGHT + LEGEND_ROW * ((len({p.label for p in points}) + 1) // 2)
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
         f'font-family="system-ui, sans-serif" font-size="13"><title>{escape(title)}</title>',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         f'<text x="{LEFT}" y="26" font-size="17" font-weight="600" fill="#111">{escape(title)}</text>',
         f'<text x="{LEFT}" y="46" fill="#555">{escape(subtitle)}</text>',
     ]
     for tick in _ticks(x0, x1):
         out.append(f'<path d="M{px(tick):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#e8e8e8"/>')
-        out.append(f'<text x="{px(tick):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#555">{tick:g}</text>')
+        out.append(
+            f'<text x="{px(tick):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#555">{tick:g}</text>'
+        )
     for tick in _ticks(y0, y1):
         out.append(f'<path d="M{LEFT} {py(tick):.1f}H{WIDTH - RIGHT}" stroke="#e8e8e8"/>')
         out.append(f'<text x="{LEFT - 10}" y="{py(tick) + 4:.1f}" text-anchor="end" fill="#555">{tick:g}</text>')
-    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 18}" text-anchor="middle" fill="#111">{escape(x_name)} (← lower is better)</text>')
+    out.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 18}" text-anchor="middle" fill="#111">{escape(x_name)} (← lower is better)</text>'
+    )
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    out.append(f'<text x="20" y="{middle:.0f}" text-anchor="middle" fill="#111" transform="rotate(-90 20 {middle:.0f})">{escape(y_name)} (higher is better →)</text>')
+    out.append(
+        f'<text x="20" y="{middle:.0f}" text-anchor="middle" fill="#111" transform="rotate(-90 20 {middle:.0f})">{escape(y_name)} (higher is better →)</text>'
+    )
     best = frontier([(p.x, p.y) for p in points])
     path = ""
     for i, position in enumerate(best):
         point = points[position]
         # A step: between two points nothing better than the left one's accuracy has been measured.
         path += f"M{px(point.x):.1f} {py(point.y):.1f}" if i == 0 else f"H{px(point.x):.1f}V{py(point.y):.1f}"
-    out.append(f'<path d="{path}H{WIDTH - RIGHT}" fill="none" stroke="#888" stroke-width="1.5" stroke-dasharray="5 4"/>')
+    out.append(
+        f'<path d="{path}H{WIDTH - RIGHT}" fill="none" stroke="#888" stroke-width="1.5" stroke-dasharray="5 4"/>'
+    )
     labels = sorted({p.label for p in points})
-    taken: list[tuple[float, float]] = []
     for position, point in enumerate(points):
-        colour = COLOURS[labels.index(point.label) % len(COLOURS)]
+        number = labels.index(point.label)
+        colour, letter = COLOURS[number % len(COLOURS)], _letter(number)
+        x, y = px(point.x), py(point.y)
         if point.x_interval:
             low, high = (px(value) for value in point.x_interval)
-            out.append(f'<path d="M{low:.1f} {py(point.y):.1f}H{high:.1f}M{low:.1f} {py(point.y) - 4:.1f}v8M{high:.1f} {py(point.y) - 4:.1f}v8" stroke="{colour}" stroke-width="1.5"/>')
+            out.append(
+                f'<path d="M{low:.1f} {y:.1f}H{high:.1f}M{low:.1f} {y - 4:.1f}v8M{high:.1f} {y - 4:.1f}v8" '
+                f'stroke="{colour}" stroke-width="1.5"/>'
+            )
         filled = position in best
-        out.append(f'<circle cx="{px(point.x):.1f}" cy="{py(point.y):.1f}" r="6" fill="{colour if filled else "#fff"}" stroke="{colour}" stroke-width="2"/>')
-        right = px(point.x) < WIDTH * 0.6
-        x, y = px(point.x) + (12 if right else -12), py(point.y) - 9
-        while any(abs(y - other_y) < 15 and abs(x - other_x) < 200 for other_x, other_y in taken):
-            y += 15
-        taken.append((x, y))
-        out.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{"start" if right else "end"}" fill="#111">{escape(point.label)}</text>')
-    out.append(f'<text x="{WIDTH - RIGHT}" y="26" text-anchor="end" fill="#555">filled: on the Pareto frontier · bars: 95 % interval</text></svg>')
+        out.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{colour if filled else "#fff"}" stroke="{colour}" '
+            f'stroke-width="2"/><text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" font-size="11" '
+            f'font-weight="600" fill="{"#fff" if filled else colour}">{letter}</text>'
+        )
+    # A legend with letters, because points of one model lie close together and colours alone tell few people enough.
+    for number, label in enumerate(labels):
+        x = LEFT + (number % 2) * (WIDTH - LEFT - RIGHT) / 2
+        y = HEIGHT + 4 + (number // 2) * LEGEND_ROW
+        colour = COLOURS[number % len(COLOURS)]
+        out.append(
+            f'<circle cx="{x + 8:.1f}" cy="{y - 4}" r="8" fill="{colour}"/><text x="{x + 8:.1f}" y="{y}" '
+            f'text-anchor="middle" font-size="11" font-weight="600" fill="#fff">{_letter(number)}</text>'
+            f'<text x="{x + 24:.1f}" y="{y}" fill="#111">{escape(label)}</text>'
+        )
+    out.append(f'<text x="{LEFT}" y="66" fill="#555">filled: on the Pareto frontier · bars: 95 % interval</text></svg>')
     return "\n".join(out) + "\n"
+
+
+def _letter(number: int) -> str:
+    """Return A, B, … Z, A1, B1, …"""
+    return chr(ord("A") + number % 26) + (str(number // 26) if number >= 26 else "")

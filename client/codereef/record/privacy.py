@@ -29,12 +29,18 @@ def _names() -> tuple[str, ...]:
     return tuple(sorted((name for name in names if len(name) > 4), key=len, reverse=True))
 
 
+def _quoted(match: re.Match[str]) -> str:
+    # In quotes a path may hold blanks. A home folder's last part is a name and goes too.
+    home = re.fullmatch(r"/(?:home|Users)/[^/]+/?", match[0][1:-1])
+    return f"{match[1]}…{match[1]}" if home else f"{match[1]}…/{match[2]}{match[1]}"
+
+
 def scrub(text: str) -> str:
     """Return free text without paths (their last part stays), host and user name, MAC addresses and credentials."""
     text = _CREDENTIALS.sub("", text)
     text = _FILE_URL.sub("", text)
+    text = _QUOTED_PATH.sub(_quoted, text)
     text = _HOME.sub("…", text)
-    text = _QUOTED_PATH.sub(lambda match: f"{match[1]}…/{match[2]}{match[1]}", text)
     text = _PATH.sub(lambda match: "…/" + match[0].rstrip("/").rsplit("/", 1)[-1], text)
     text = _WINDOWS_PATH.sub(lambda match: "…\\" + match[0].rsplit("\\", 1)[-1], text)
     text = _MAC.sub("…", text)

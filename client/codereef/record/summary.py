@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from codereef.record.history import Result
 
 ACCURACY = ("mAP", "top1", "AP50", "top5")
-CSV_METRICS = ("latency_p50", "latency_p90", "latency_p99", "throughput", "mAP", "top1", "peak_rss", "load_time", "model_size")
+CSV_METRICS = (
+    "latency_p50",
+    "latency_p90",
+    "latency_p99",
+    "throughput",
+    "mAP",
+    "top1",
+    "peak_rss",
+    "load_time",
+    "model_size",
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,22 @@ def row(result: Result) -> Row:
 
 def to_csv(results: Iterable[Result]) -> str:
     """Return results as CSV, one a line, in SI base units; an interval takes two columns (_lo, _hi)."""
-    head = ["id", "started_at", "status", "solution", "configuration", "target", "model", "precision", "dataset", "runtime", "runtime_version", "scenario", "cpu", "comparability"]
+    head = [
+        "id",
+        "started_at",
+        "status",
+        "solution",
+        "configuration",
+        "target",
+        "model",
+        "precision",
+        "dataset",
+        "runtime",
+        "runtime_version",
+        "scenario",
+        "cpu",
+        "comparability",
+    ]
     columns = [name for metric in CSV_METRICS for name in (metric, f"{metric}_lo", f"{metric}_hi")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -53,8 +78,20 @@ def to_csv(results: Iterable[Result]) -> str:
     for result in results:
         d = result.document
         cells: list[object] = [
-            result.id, d["started_at"], d["status"], d["solution"]["component"], d["configuration"]["id"], d["configuration"]["target"], d["model"],
-            d.get("precision", ""), d["dataset"], d["runtime"]["name"], d["runtime"]["version"], d["scenario"], cpu_name(result), d["comparability"],
+            result.id,
+            d["started_at"],
+            d["status"],
+            d["solution"]["component"],
+            d["configuration"]["id"],
+            d["configuration"]["target"],
+            d["model"],
+            d.get("precision", ""),
+            d["dataset"],
+            d["runtime"]["name"],
+            d["runtime"]["version"],
+            d["scenario"],
+            cpu_name(result),
+            d["comparability"],
         ]
         for metric in CSV_METRICS:
             bounds = result.interval(metric)
@@ -71,15 +108,42 @@ def cpu_name(result: Result) -> str:
 
 
 def _safe_cell(cell: object) -> object:
-    # Spreadsheets run cells that begin like a formula.
-    return "'" + cell if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    if not isinstance(cell, str):
+        return cell
+    # Spreadsheets run cells that begin like a formula; readers take a lone carriage return for the end of a row.
+    return ("'" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else "") + cell.replace("\r", " ")
 
 
-def newest_by_configuration(results: Sequence[Result]) -> list[Result]:
-    """Return the newest successful result of each configuration and runtime version, in order of first appearance."""
+def same_question(result: Result) -> tuple[str, ...]:
+    """Return what two results must share to stand in one plot: data and its choice, load, threads and machine class.
+
+    Unlike the comparability key it leaves the model out: a frontier compares models.
+    """
+    d = result.document
+    nodes = d["lock"]["nodes"].values()
+    choice: dict[str, str] = next((n["variants"] for n in nodes if n["component"] == d["dataset"]), {})
+    return (
+        d["dataset"],
+        *(f"{name}={value}" for name, value in sorted(choice.items())),
+        d["scenario"],
+        str(d["options"].get("threads", "")),
+        d["machine"]["class_digest"],
+    )
+
+
+def newest_comparable(results: Sequence[Result]) -> list[Result]:
+    """Return, of the benchmarks that answer the same question as the newest one, the newest of each configuration."""
+    complete = [
+        r
+        for r in results
+        if r.document["status"] == "ok" and r.metric("latency_p50") is not None and row(r).accuracy_metric
+    ]
+    if not complete:
+        return []
+    question = same_question(complete[-1])
     newest: dict[tuple[str, str, str], Result] = {}
-    for result in results:
+    for result in complete:
         d = result.document
-        if d["status"] == "ok":
+        if same_question(result) == question:
             newest[(d["solution"]["component"], d["configuration"]["id"], d["runtime"]["version"])] = result
     return list(newest.values())

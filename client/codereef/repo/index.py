@@ -89,7 +89,10 @@ class Index:
             if len(kinds) > 1:
                 from codereef.errors import UsageError
 
-                raise UsageError(f"`{bare}` is the name of several components: {', '.join(f'{k}:{bare}' for k in kinds)}.", hint="Write the kind too.")
+                raise UsageError(
+                    f"`{bare}` is the name of several components: {', '.join(f'{k}:{bare}' for k in kinds)}.",
+                    hint="Write the kind too.",
+                )
         reference = parse_reference(text, default_kind=kinds[0] if kinds else "solution")
         found = self.versions(reference.kind, reference.name)
         if not found:
@@ -109,14 +112,24 @@ class Index:
         near = [f"{reference.kind}:{name}" for name in nearest(reference.name, same)]
         if not near or bare:
             others = {str(c.reference.unversioned): c.name for c in self.components}
-            near = list(dict.fromkeys([*near, *(key for key, name in others.items() if name in nearest(reference.name, others.values()))]))[:4]
+            near = list(
+                dict.fromkeys(
+                    [*near, *(key for key, name in others.items() if name in nearest(reference.name, others.values()))]
+                )
+            )[:4]
         broken = [b for b in self.broken if b.path.parent.name == reference.name]
         if broken:
-            return NotFoundError(f"{reference.name if bare else reference} cannot be used: {broken[0].error.message}", hint=broken[0].error.hint, context={"reference": str(reference), "file": str(broken[0].path)})
+            return NotFoundError(
+                f"{reference.name if bare else reference} cannot be used: {broken[0].error.message}",
+                hint=broken[0].error.hint,
+                context={"reference": str(reference), "file": str(broken[0].path)},
+            )
         what = f"`{reference.name}`" if bare else f"`{reference}`"
         return NotFoundError(
             f"No component {what} in any repository.",
-            hint=f"Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else f"`cr search {reference.name}` looks in names, tags and summaries.",
+            hint=f"Did you mean {' or '.join(f'`{n}`' for n in near)}?"
+            if near
+            else f"`cr search {reference.name}` looks in names, tags and summaries.",
             context={"reference": str(reference), "nearest": near},
         )
 
@@ -159,7 +172,11 @@ def _load_cache(path: Path, stamp: list[Any]) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
         if document["stamp"] == stamp:
-            return {key: entry for key, entry in document["components"].items() if {"signature", "meta", "digest"} <= set(entry)}
+            return {
+                key: entry
+                for key, entry in document["components"].items()
+                if {"signature", "meta", "digest"} <= set(entry)
+            }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     return {}
@@ -186,10 +203,18 @@ def load_repository(repository: Repository, cache_dir: Path | None) -> tuple[lis
         try:
             signature = _signature(folder)
             if not isinstance(entry, dict) or entry.get("signature") != signature:
-                entry = {"signature": signature, "meta": read_meta(folder / META_FILE), "digest": component_digest(folder)}
+                entry = {
+                    "signature": signature,
+                    "meta": read_meta(folder / META_FILE),
+                    "digest": component_digest(folder),
+                }
                 changed = True
         except (CrError, OSError) as error:
-            cause = error if isinstance(error, CrError) else MetadataError(f"{error.filename or folder} cannot be read: {error.strerror}.")
+            cause = (
+                error
+                if isinstance(error, CrError)
+                else MetadataError(f"{error.filename or folder} cannot be read: {error.strerror}.")
+            )
             broken.append(Broken(folder / META_FILE, cause))
             continue
         fresh[key] = entry

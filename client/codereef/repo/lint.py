@@ -46,11 +46,15 @@ def lint(paths: Sequence[Path], index: Index) -> LintReport:
             raise NotFoundError(f"{path} does not exist.", hint="Name a component's folder or a folder of components.")
         found = component_folders(path)
         if not found:
-            raise NotFoundError(f"{path} holds no component: no cr.json was found.", hint="docs/tutorial.md shows how to write one.")
+            raise NotFoundError(
+                f"{path} holds no component: no cr.json was found.", hint="docs/tutorial.md shows how to write one."
+            )
         folders.extend(found)
     folders = list(dict.fromkeys(folder.resolve() for folder in folders))
     names = {c.reference.unversioned for c in index.components}
-    capabilities = {str(c.meta["detects"]) for c in index.components if c.kind == "soft"} | {str(c.meta["provides"]["capability"]) for c in index.components if c.kind == "package"}
+    capabilities = {str(c.meta["detects"]) for c in index.components if c.kind == "soft"} | {
+        str(c.meta["provides"]["capability"]) for c in index.components if c.kind == "package"
+    }
     targets = {str(c.meta["triple"]) for c in index.components if c.kind == "target"}
     first: dict[tuple[str, str, str], Path] = {}
     twice: list[Finding] = []
@@ -61,9 +65,20 @@ def lint(paths: Sequence[Path], index: Index) -> LintReport:
             continue  # lint_folder tells what is wrong with it.
         other = first.setdefault((meta["kind"], meta["name"], meta["version"]), folder)
         if other != folder:
-            twice.append(Finding(folder / META_FILE, "$.version", f"{meta['kind']}:{meta['name']}@{meta['version']} stands in {other} too.", "Give one of them another version or name."))
+            twice.append(
+                Finding(
+                    folder / META_FILE,
+                    "$.version",
+                    f"{meta['kind']}:{meta['name']}@{meta['version']} stands in {other} too.",
+                    "Give one of them another version or name.",
+                )
+            )
         names.add(f"{meta['kind']}:{meta['name']}")
-        capabilities |= {str(meta[key] if key == "detects" else meta[key]["capability"]) for key in ("detects", "provides") if key in meta}
+        capabilities |= {
+            str(meta[key] if key == "detects" else meta[key]["capability"])
+            for key in ("detects", "provides")
+            if key in meta
+        }
         targets |= {str(meta["triple"])} if meta["kind"] == "target" else set()
     surroundings = Surroundings(names.__contains__, tuple(sorted(names)), frozenset(capabilities), frozenset(targets))
     findings = twice + [finding for folder in folders for finding in lint_folder(folder, surroundings)]

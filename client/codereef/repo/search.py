@@ -32,7 +32,9 @@ def search(index: Index, words: Sequence[str], *, kind: str | None = None, tags:
                 continue
             score = 0
             for word in (w.lower() for w in words):
-                provides = str(component.meta.get("detects") or component.meta.get("provides", {}).get("capability", ""))
+                provides = str(
+                    component.meta.get("detects") or component.meta.get("provides", {}).get("capability", "")
+                )
                 points = max(
                     100 if word == component.name else 0,
                     40 if word in component.name else 0,

@@ -62,16 +62,26 @@ def sources(home: Home) -> list[Source]:
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
-        raise MetadataError(f"The list of repositories at {path} cannot be read: {error}.", hint="Mend it, or delete it and add the repositories again.") from None
+        raise MetadataError(
+            f"The list of repositories at {path} cannot be read: {error}.",
+            hint="Mend it, or delete it and add the repositories again.",
+        ) from None
 
 
 def _save(home: Home, entries: list[Source]) -> None:
-    write_atomic(_list_path(home), pretty_json({"format": "codereef-repositories/1", "repositories": [asdict(e) for e in entries]}), action="save the list of repositories")
+    write_atomic(
+        _list_path(home),
+        pretty_json({"format": "codereef-repositories/1", "repositories": [asdict(e) for e in entries]}),
+        action="save the list of repositories",
+    )
 
 
 def repositories(home: Home) -> list[Repository]:
     """Return every repository: the user's, in order, then the embedded one."""
-    listed = [Repository(s.name, home.repos / s.name if s.git else Path(s.origin), without_credentials(s.origin), s.trusted) for s in sources(home)]
+    listed = [
+        Repository(s.name, home.repos / s.name if s.git else Path(s.origin), without_credentials(s.origin), s.trusted)
+        for s in sources(home)
+    ]
     return [*listed, Repository(EMBEDDED, data_root(), "embedded", True)]
 
 
@@ -90,7 +100,11 @@ def without_credentials(address: str) -> str:
 
 
 def _is_git_address(origin: str) -> bool:
-    return origin.endswith(".git") or re.match(r"^(https?|ssh|git|file)://", origin) is not None or re.match(r"^[\w.-]+@[\w.-]+:", origin) is not None
+    return (
+        origin.endswith(".git")
+        or re.match(r"^(https?|ssh|git|file)://", origin) is not None
+        or re.match(r"^[\w.-]+@[\w.-]+:", origin) is not None
+    )
 
 
 def _git() -> Any:
@@ -98,7 +112,11 @@ def _git() -> Any:
     try:
         import git
     except ImportError as error:
-        raise NotFoundError("git could not be started, and a git repository cannot be read without it.", hint="Install git from your system's packages.", context={"said": str(error)}) from None
+        raise NotFoundError(
+            "git could not be started, and a git repository cannot be read without it.",
+            hint="Install git from your system's packages.",
+            context={"said": str(error)},
+        ) from None
     return git
 
 
@@ -106,7 +124,9 @@ def _clone(origin: str, revision: str, into: Path) -> None:
     git = _git()
     options = ["--depth=1", *([f"--branch={revision}"] if revision else [])]
     try:
-        git.Repo.clone_from(origin, into, multi_options=options, env={"GIT_TERMINAL_PROMPT": "0"}, allow_unsafe_protocols=False)
+        git.Repo.clone_from(
+            origin, into, multi_options=options, env={"GIT_TERMINAL_PROMPT": "0"}, allow_unsafe_protocols=False
+        )
     except (git.GitCommandError, git.UnsafeProtocolError, OSError) as error:
         shutil.rmtree(into, ignore_errors=True)
         raise _git_error("clone", origin, error) from None
@@ -116,7 +136,10 @@ def _git_error(verb: str, origin: str, error: Exception) -> NetworkError:
     said = getattr(error, "stderr", "") or str(error)
     lines = [line.strip() for line in str(said).replace("stderr:", "").strip().strip("'").splitlines() if line.strip()]
     last = without_credentials(lines[-1]) if lines else "git said nothing"
-    return NetworkError(f"Could not {verb} {without_credentials(origin)}: {last}", hint="Check the address, the branch or tag, your access and the network; then run the same command again.")
+    return NetworkError(
+        f"Could not {verb} {without_credentials(origin)}: {last}",
+        hint="Check the address, the branch or tag, your access and the network; then run the same command again.",
+    )
 
 
 def add(home: Home, origin: str, *, name: str | None = None, revision: str = "", trusted: bool = False) -> Source:
@@ -140,9 +163,15 @@ def add(home: Home, origin: str, *, name: str | None = None, revision: str = "",
     if revision.startswith("-"):
         raise UsageError(f"`{revision}` is not a branch or tag.", hint="Give the name of one with --revision.")
     if not _NAME.match(chosen) or chosen == EMBEDDED:
-        raise UsageError(f"`{chosen}` cannot be the name of a repository.", hint="Give one with --name: lower-case letters, digits, dot, dash and underscore; not `default`.")
+        raise UsageError(
+            f"`{chosen}` cannot be the name of a repository.",
+            hint="Give one with --name: lower-case letters, digits, dot, dash and underscore; not `default`.",
+        )
     if any(entry.name == chosen for entry in entries):
-        raise UsageError(f"There is a repository called `{chosen}` already.", hint=f"`cr repo remove {chosen}` first, or give another --name.")
+        raise UsageError(
+            f"There is a repository called `{chosen}` already.",
+            hint=f"`cr repo remove {chosen}` first, or give another --name.",
+        )
     is_git = _is_git_address(origin) or bool(revision)
     if is_git:
         target = home.repos / chosen
@@ -153,12 +182,18 @@ def add(home: Home, origin: str, *, name: str | None = None, revision: str = "",
         root = staging
     else:
         if not folder.is_dir():
-            raise UsageError(f"`{origin}` is neither a folder nor an address of a git repository.", hint="A git address begins with https://, ssh:// or file://, or ends in .git.")
+            raise UsageError(
+                f"`{origin}` is neither a folder nor an address of a git repository.",
+                hint="A git address begins with https://, ssh:// or file://, or ends in .git.",
+            )
         root = folder
     if not component_folders(root):
         if is_git:
             shutil.rmtree(staging, ignore_errors=True)
-        raise UsageError(f"{without_credentials(origin)} holds no component: no cr.json was found.", hint="A component is a folder with a cr.json; docs/tutorial.md shows how to write one.")
+        raise UsageError(
+            f"{without_credentials(origin)} holds no component: no cr.json was found.",
+            hint="A component is a folder with a cr.json; docs/tutorial.md shows how to write one.",
+        )
     if is_git:
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
@@ -174,7 +209,10 @@ def _named(entries: list[Source], name: str) -> Source:
         if entry.name == name:
             return entry
     near = nearest(name, [entry.name for entry in entries])
-    raise NotFoundError(f"There is no repository called `{name}`.", hint=f"Did you mean `{near[0]}`?" if near else "`cr repo list` shows those you have added.")
+    raise NotFoundError(
+        f"There is no repository called `{name}`.",
+        hint=f"Did you mean `{near[0]}`?" if near else "`cr repo list` shows those you have added.",
+    )
 
 
 def remove(home: Home, name: str) -> Source:

@@ -127,7 +127,9 @@ def measure(
     scenario = settings.get("scenario", "single-stream")
     python = installed.pythons.get(configuration.environment)
     if python is None:
-        raise RunError(f"{configuration.id} has no Python environment.", hint="The program needs a dependency on compiler.python.")
+        raise RunError(
+            f"{configuration.id} has no Python environment.", hint="The program needs a dependency on compiler.python."
+        )
     machine = machine_class(home.cache)
     started, before = _now(), machine_state()
     with tempfile.TemporaryDirectory(prefix="codereef-run-") as folder:
@@ -135,7 +137,9 @@ def measure(
         output = work / "output"
         output.mkdir()
         request = work / "request.json"
-        request.write_text(pretty_json(build_request(lock, configuration, parts, installed, action, options, output)), encoding="utf-8")
+        request.write_text(
+            pretty_json(build_request(lock, configuration, parts, installed, action, options, output)), encoding="utf-8"
+        )
         script = installed.folders[parts.program_id] / parts.program.meta["run"]["python"]
         limit = timeout if timeout is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT))
         outcome = run(
@@ -150,10 +154,25 @@ def measure(
         partial = _read_object(output / "samples.partial.json") if not response else {}
         predictions = _read_json(output / "predictions.json") or None
     after = machine_state()
-    document = _document(lock, configuration, parts, machine, class_digest(machine), instance_id(home.root / "instance.salt"), outcome, response, partial)
+    document = _document(
+        lock,
+        configuration,
+        parts,
+        machine,
+        class_digest(machine),
+        instance_id(home.root / "instance.salt"),
+        outcome,
+        response,
+        partial,
+    )
     document.update(
-        action=action, scenario=scenario, options=_scrubbed(options), comparability=comparability(parts, scenario, options),
-        environment={"before": before, "after": after}, started_at=started, ended_at=_now(),
+        action=action,
+        scenario=scenario,
+        options=_scrubbed(options),
+        comparability=comparability(parts, scenario, options),
+        environment={"before": before, "after": after},
+        started_at=started,
+        ended_at=_now(),
     )
     document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, machine)]))
     return Measured(document, predictions, outcome.tail)
@@ -191,8 +210,15 @@ def _scrubbed(value: Any) -> Any:
 
 
 def _document(
-    lock: Lock, configuration: LockedConfiguration, parts: Parts, machine: Mapping[str, Any], class_name: str, instance: str,
-    outcome: Outcome, response: Mapping[str, Any], partial: Mapping[str, Any],
+    lock: Lock,
+    configuration: LockedConfiguration,
+    parts: Parts,
+    machine: Mapping[str, Any],
+    class_name: str,
+    instance: str,
+    outcome: Outcome,
+    response: Mapping[str, Any],
+    partial: Mapping[str, Any],
 ) -> dict[str, Any]:
     graph = lock.restricted(configuration.id)
     status = outcome.status
@@ -205,7 +231,11 @@ def _document(
         "format": "codereef-result/1",
         "status": status,
         "solution": {"component": lock.solution, "digest": lock.solution_digest},
-        "configuration": {"id": configuration.id, "target": configuration.target, "variants": dict(configuration.variants)},
+        "configuration": {
+            "id": configuration.id,
+            "target": configuration.target,
+            "variants": dict(configuration.variants),
+        },
         "lock_digest": graph.digest,
         "lock": to_document(graph),
         "components": {node.component: node.digest for node in graph.nodes.values()},
@@ -233,7 +263,9 @@ def _failure(parts: Parts, outcome: Outcome, response: Mapping[str, Any], status
         return f"{name}: it ended well but wrote no response that can be read"
     if status == "failed" and response.get("error"):
         return str(response["error"])
-    last = next((line for line in reversed(outcome.tail) if line.strip()), "") if status in ("failed", "crashed") else ""
+    last = (
+        next((line for line in reversed(outcome.tail) if line.strip()), "") if status in ("failed", "crashed") else ""
+    )
     return f"{name}: {outcome.sentence}" + (f"; it last said: {last}" if last else "")
 
 

@@ -27,7 +27,11 @@ def _typed(name: str, text: str, declared: Mapping[str, Any]) -> Any:
                 raise ValueError
             return text.lower() in _TRUE
     except ValueError:
-        raise UsageError(f"Option {name}: `{text}` is not {'an' if kind == 'integer' else 'a'} {kind}.", hint=declared["summary"], context={"option": name, "found": text}) from None
+        raise UsageError(
+            f"Option {name}: `{text}` is not {'an' if kind == 'integer' else 'a'} {kind}.",
+            hint=declared["summary"],
+            context={"option": name, "found": text},
+        ) from None
     return text
 
 
@@ -37,10 +41,18 @@ _TYPES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float)
 def _check(name: str, value: Any, declared: Mapping[str, Any]) -> Any:
     kind = declared["type"]
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
-        raise UsageError(f"Option {name}: `{value}` is not {'an' if kind == 'integer' else 'a'} {kind}.", hint=declared["summary"], context={"option": name, "found": value})
+        raise UsageError(
+            f"Option {name}: `{value}` is not {'an' if kind == 'integer' else 'a'} {kind}.",
+            hint=declared["summary"],
+            context={"option": name, "found": value},
+        )
     low, high, values = declared.get("minimum"), declared.get("maximum"), declared.get("values")
     if (low is not None and value < low) or (high is not None and value > high):
-        bounds = " and ".join(part for part in (f"at least {low}" if low is not None else "", f"at most {high}" if high is not None else "") if part)
+        bounds = " and ".join(
+            part
+            for part in (f"at least {low}" if low is not None else "", f"at most {high}" if high is not None else "")
+            if part
+        )
         raise UsageError(f"Option {name}: {value} is out of range; it must be {bounds}.", hint=declared["summary"])
     if values is not None and value not in values:
         raise UsageError(f"Option {name}: `{value}` is not one of {', '.join(values)}.", hint=declared["summary"])

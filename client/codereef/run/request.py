@@ -57,7 +57,9 @@ def parts_of(lock: Lock, configuration: LockedConfiguration, index: Index) -> Pa
     root = lock.nodes[configuration.root]
     for role in ("model", "data"):
         if role not in root.deps:
-            raise MetadataError(f"{root.component} has no dependency in the role `{role}`.", hint=f'Its `deps` must have "{role}".')
+            raise MetadataError(
+                f"{root.component} has no dependency in the role `{role}`.", hint=f'Its `deps` must have "{role}".'
+            )
     program, model, dataset = root.deps["program"], root.deps["model"], root.deps["data"]
     return Parts(
         component_of(root, index),
@@ -73,7 +75,13 @@ def parts_of(lock: Lock, configuration: LockedConfiguration, index: Index) -> Pa
 
 
 def build_request(
-    lock: Lock, configuration: LockedConfiguration, parts: Parts, installed: Installed, action: str, options: Mapping[str, Any], output: Path
+    lock: Lock,
+    configuration: LockedConfiguration,
+    parts: Parts,
+    installed: Installed,
+    action: str,
+    options: Mapping[str, Any],
+    output: Path,
 ) -> dict[str, Any]:
     """Return the request for one run.
 
@@ -94,7 +102,10 @@ def build_request(
     files = [f for f in select(meta["files"], facts) if f.get("role", "model") == "model"]
     runtimes = select(meta["runtimes"], facts)
     if not files or not runtimes:
-        raise MetadataError(f"{parts.model.reference} has no {'file' if not files else 'runtime'} for {dict(parts.model_variants)}.", hint="Its `files` and `runtimes` must have an entry whose `when` holds.")
+        raise MetadataError(
+            f"{parts.model.reference} has no {'file' if not files else 'runtime'} for {dict(parts.model_variants)}.",
+            hint="Its `files` and `runtimes` must have an entry whose `when` holds.",
+        )
     annotations = dict(parts.dataset.meta["annotations"])
     return {
         "format": "codereef-request/1",
@@ -107,7 +118,11 @@ def build_request(
             "format": runtimes[0]["format"],
             "manifest": {"inputs": select(meta["inputs"], facts), "outputs": select(meta["outputs"], facts)},
         },
-        "dataset": {"ref": str(parts.dataset.reference), "dir": str(installed.folders[parts.dataset_id]), "annotations": annotations},
+        "dataset": {
+            "ref": str(parts.dataset.reference),
+            "dir": str(installed.folders[parts.dataset_id]),
+            "annotations": annotations,
+        },
         "runtime": {"threads": options.get("threads", 1)},
         "options": {key: value for key, value in options.items() if key != "threads"},
         "output": str(output),

@@ -124,4 +124,8 @@ class Asked:
 
     @property
     def wanted(self) -> str:
-        return self.needs + (f" {self.constraint}" if self.constraint else "") + (f" with {self.variants}" if self.variants else "")
+        return (
+            self.needs
+            + (f" {self.constraint}" if self.constraint else "")
+            + (f" with {self.variants}" if self.variants else "")
+        )

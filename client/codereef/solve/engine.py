@@ -96,9 +96,7 @@ class _Part:
         return [fact.dependency for fact in facts if fact.dependers >> candidate & 1]
 
 
-def minimal_core(
-    problem: Problem, roots: Sequence[Dependency], derivation: Node, *, max_steps: int = 20_000
-) -> Core:
+def minimal_core(problem: Problem, roots: Sequence[Dependency], derivation: Node, *, max_steps: int = 20_000) -> Core:
     """Shrink what a proof rests on until nothing can be left out.
 
     Facts are left out one at a time and the rest is solved again; when it is still impossible, the new proof

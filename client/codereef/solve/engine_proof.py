@@ -87,9 +87,7 @@ def build_derivation(root: Incompatibility, names: Sequence[int], unselected: Se
     return built[id(root)]
 
 
-def _readable(
-    terms: Sequence[tuple[int, int]], names: Sequence[int], unselected: Sequence[int]
-) -> tuple[Term, ...]:
+def _readable(terms: Sequence[tuple[int, int]], names: Sequence[int], unselected: Sequence[int]) -> tuple[Term, ...]:
     """Turn sets of states into (variable, mask of candidates, positive)."""
     readable: list[Term] = []
     for variable, states in terms:
@@ -101,9 +99,7 @@ def _readable(
     return tuple(readable)
 
 
-def _replay(
-    learned: Incompatibility, built: dict[int, Node], names: Sequence[int], unselected: Sequence[int]
-) -> Node:
+def _replay(learned: Incompatibility, built: dict[int, Node], names: Sequence[int], unselected: Sequence[int]) -> Node:
     """Redo the resolution steps of `learned`, making a node of each."""
     conflict = learned.chain[0][1]
     node = built[id(conflict)]

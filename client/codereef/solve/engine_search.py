@@ -416,9 +416,7 @@ class Search:
             self._widen(item.owner)
         return item.wider or item
 
-    def _learn(
-        self, terms: tuple[tuple[int, int], ...], chain: list[tuple[int, Incompatibility]]
-    ) -> Incompatibility:
+    def _learn(self, terms: tuple[tuple[int, int], ...], chain: list[tuple[int, Incompatibility]]) -> Incompatibility:
         if len(chain) == 1:
             # Nothing was resolved: the conflict itself is what was missed at a lower level.
             return chain[0][1]

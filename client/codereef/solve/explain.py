@@ -39,9 +39,17 @@ def _named(candidates: Iterable[Candidate]) -> str:
     texts = []
     for (name, detected), members in groups.items():
         versions = sorted({c.version for c in members}, key=parse_version)
-        shown = f"{versions[0]} to {versions[-1]} ({len(versions)} versions)" if len(versions) > MAX_VERSIONS else _listed(versions)
+        shown = (
+            f"{versions[0]} to {versions[-1]} ({len(versions)} versions)"
+            if len(versions) > MAX_VERSIONS
+            else _listed(versions)
+        )
         variants = {", ".join(f"{k}={v}" for k, v in sorted(c.variants.items())): None for c in members if c.variants}
-        texts.append(f"{name} {shown}" + (f" with {_listed(variants, 'or')}" if variants else "") + (" on this machine" if detected else ""))
+        texts.append(
+            f"{name} {shown}"
+            + (f" with {_listed(variants, 'or')}" if variants else "")
+            + (" on this machine" if detected else "")
+        )
     return _listed(texts)
 
 
@@ -58,7 +66,9 @@ def _there_is(universe: Universe, variable: int) -> list[str]:
         return lines
     detectors = universe.detectors(needs)
     if detectors:
-        return [f"this machine has no {needs} ({_listed((d.name for d in detectors), 'or')}), and no package installs one"]
+        return [
+            f"this machine has no {needs} ({_listed((d.name for d in detectors), 'or')}), and no package installs one"
+        ]
     return [f"there is no {needs} in any repository"]
 
 
@@ -95,7 +105,10 @@ def _facts(universe: Universe, causes: Sequence[External]) -> list[str]:
         who = [c for i, c in enumerate(universe.candidates[variable]) if mask >> i & 1]
         if conflict:
             constraint = f" {asked.constraint}" if asked.constraint else ""
-            lines.append(f"{_named(who)} cannot be combined with {asked.needs}{constraint}" + (f": {asked.variants}" if asked.variants else ""))
+            lines.append(
+                f"{_named(who)} cannot be combined with {asked.needs}{constraint}"
+                + (f": {asked.variants}" if asked.variants else "")
+            )
         else:
             one = len({(c.component.name, c.version) for c in who}) == 1
             lines.append(f"{_named(who)} need{'s' if one else ''} {wanted}")
@@ -105,7 +118,13 @@ def _facts(universe: Universe, causes: Sequence[External]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def explain(universe: Universe, solution: Component, variants: Mapping[str, str], answer: NoSolution, roots: Sequence[Dependency]) -> ResolutionError:
+def explain(
+    universe: Universe,
+    solution: Component,
+    variants: Mapping[str, str],
+    answer: NoSolution,
+    roots: Sequence[Dependency],
+) -> ResolutionError:
     """Return the error for an impossible request.
 
     Args:
@@ -124,5 +143,10 @@ def explain(universe: Universe, solution: Component, variants: Mapping[str, str]
     return ResolutionError(
         head + "\n" + "\n".join(f"  · {line}" for line in lines),
         hint=remedy(universe, causes),
-        context={"solution": str(solution.reference), "target": universe.target.triple, "variants": dict(variants), "facts": lines},
+        context={
+            "solution": str(solution.reference),
+            "target": universe.target.triple,
+            "variants": dict(variants),
+            "facts": lines,
+        },
     )

@@ -66,6 +66,9 @@ def _lacking(universe: Universe, variable: int, asked: Asked) -> str:
         near = nearest(needs, universe.capabilities())
     else:
         reference = parse_reference(needs)
-        near = [f"{reference.kind}:{n}" for n in nearest(reference.name, [c.name for c in universe.index.components if c.kind == reference.kind])]
+        near = [
+            f"{reference.kind}:{n}"
+            for n in nearest(reference.name, [c.name for c in universe.index.components if c.kind == reference.kind])
+        ]
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return f"{meant}Correct {where}, or add the repository that has it (`cr repo add`)."

@@ -103,7 +103,9 @@ class _Hindered(Exception):
         self.cycle = cycle
 
 
-def _without_hindrances(universe: Universe, solution: Component, variants: Mapping[str, str], roots: Sequence[Dependency]) -> Solution:
+def _without_hindrances(
+    universe: Universe, solution: Component, variants: Mapping[str, str], roots: Sequence[Dependency]
+) -> Solution:
     """Solve, leaving out optional dependencies as long as some stand in the way."""
     while True:
         try:
@@ -112,7 +114,11 @@ def _without_hindrances(universe: Universe, solution: Component, variants: Mappi
             proof = hindered.proof
             optional = _optional_causes(universe, proof) if proof else _optional_in_cycle(universe, hindered.cycle)
             if not optional:
-                raise (explain(universe, solution, variants, proof, roots) if proof else _cycle_error(universe, hindered.cycle)) from None
+                raise (
+                    explain(universe, solution, variants, proof, roots)
+                    if proof
+                    else _cycle_error(universe, hindered.cycle)
+                ) from None
             universe.dropped.add(optional)
 
 
@@ -133,7 +139,9 @@ def _acyclic(universe: Universe, solution: Component, roots: Sequence[Dependency
             break
         detours[0] -= 1
         try:
-            return _acyclic(universe, solution, [*roots, Dependency(number, ~(1 << position), False, "circle")], detours)
+            return _acyclic(
+                universe, solution, [*roots, Dependency(number, ~(1 << position), False, "circle")], detours
+            )
         except _Hindered:
             continue
     raise _Hindered(None, cycle)
@@ -145,13 +153,21 @@ def _optional_in_cycle(universe: Universe, cycle: Sequence[tuple[int, int]]) -> 
         following = cycle[(index + 1) % len(cycle)][0]
         for _, dependency in universe.roles(candidate, universe.keys[number][1]):
             asked = dependency.reason
-            if dependency.required and dependency.variable == following and isinstance(asked, Asked) and universe.is_optional(candidate, asked):
+            if (
+                dependency.required
+                and dependency.variable == following
+                and isinstance(asked, Asked)
+                and universe.is_optional(candidate, asked)
+            ):
                 return (asked.by, asked.role)
     return None
 
 
 def _cycle_error(universe: Universe, cycle: Sequence[tuple[int, int]]) -> ResolutionError:
-    ids = [_node_id(*universe.keys[number], universe.candidates[number][position]) for number, position in [*cycle, cycle[0]]]
+    ids = [
+        _node_id(*universe.keys[number], universe.candidates[number][position])
+        for number, position in [*cycle, cycle[0]]
+    ]
     return ResolutionError(
         "These components need each other in a circle and could never be installed: " + " → ".join(ids) + ".",
         hint="One of them must do without the other; their cr.json says who needs whom (`deps`).",
@@ -189,13 +205,25 @@ def _graph(universe: Universe, solution: Component, variants: Mapping[str, str],
     nodes = []
     for number in _walk(_edges(universe, answer), root)[0]:
         needs, scope = universe.keys[number]
-        nodes.append(Node(ids[number], needs, scope, universe.candidates[number][answer.selected[number]], deps[number]))
-    return Graph(dict(variants), universe.target.triple, ids[root], tuple(nodes), {key: tuple(value) for key, value in asked.items()})
+        nodes.append(
+            Node(ids[number], needs, scope, universe.candidates[number][answer.selected[number]], deps[number])
+        )
+    return Graph(
+        dict(variants),
+        universe.target.triple,
+        ids[root],
+        tuple(nodes),
+        {key: tuple(value) for key, value in asked.items()},
+    )
 
 
 def _edges(universe: Universe, answer: Solution) -> dict[int, list[int]]:
     return {
-        number: [d.variable for _, d in universe.roles(universe.candidates[number][position], universe.keys[number][1]) if d.required]
+        number: [
+            d.variable
+            for _, d in universe.roles(universe.candidates[number][position], universe.keys[number][1])
+            if d.required
+        ]
         for number, position in answer.selected.items()
     }
 

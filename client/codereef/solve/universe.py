@@ -26,7 +26,15 @@ PYTHON = "compiler.python"
 class Universe:
     """Everything that could be part of a graph; implements the engine's `Problem`."""
 
-    def __init__(self, index: Index, detected: Sequence[Detected], host: TargetFacts, target: TargetFacts, request: Request, python: str | None = None) -> None:
+    def __init__(
+        self,
+        index: Index,
+        detected: Sequence[Detected],
+        host: TargetFacts,
+        target: TargetFacts,
+        request: Request,
+        python: str | None = None,
+    ) -> None:
         """Prepare a graph.
 
         Args:
@@ -64,13 +72,17 @@ class Universe:
         asked = [("--pin", key, known) for key in self.request.pins]
         asked += [("--pin", pin.split("@")[0], components) for pin in self.request.pins.values() if ":" in pin]
         asked += [("--forbid", ban.split("@")[0], components) for ban in self.request.forbid]
-        asked += [("--install", capability, self.capabilities()) for capability in self.request.install if capability != "*"]
+        asked += [
+            ("--install", capability, self.capabilities()) for capability in self.request.install if capability != "*"
+        ]
         for option, name, names in asked:
             if name not in names:
                 near = nearest(name, names)
                 raise NotFoundError(
                     f"{option} {name}: there is no such {'component' if names is components else 'capability' if option == '--install' else 'capability or component'}.",
-                    hint=f"Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "`cr search` lists what there is.",
+                    hint=f"Did you mean {' or '.join(f'`{n}`' for n in near)}?"
+                    if near
+                    else "`cr search` lists what there is.",
                     context={"option": option, "name": name},
                 )
         for pin in self.request.pins.values():
@@ -105,7 +117,11 @@ class Universe:
 
     def _collect(self, needs: str, scope: Scope) -> tuple[list[Candidate], list[Excluded]]:
         left_out: list[Excluded] = []
-        found = list(self._of_capability(needs, scope, left_out) if is_capability(needs) else self._of_component(needs, scope, left_out))
+        found = list(
+            self._of_capability(needs, scope, left_out)
+            if is_capability(needs)
+            else self._of_component(needs, scope, left_out)
+        )
         return [candidate for candidate in found if self._allowed(needs, candidate, left_out)], left_out
 
     def _of_component(self, needs: str, scope: Scope, left_out: list[Excluded]) -> Iterator[Candidate]:
@@ -129,13 +145,27 @@ class Universe:
                 continue
             candidate = Candidate(soft, "detected", item.version, {}, item)
             if not on_host:
-                left_out.append(Excluded(candidate.label, f"found on {self.host.triple}, but needed on {machine.triple}"))
+                left_out.append(
+                    Excluded(candidate.label, f"found on {self.host.triple}, but needed on {machine.triple}")
+                )
             elif forced and has_recipe:
-                left_out.append(Excluded(candidate.label, "you ask for an install instead (--install)", f"leave out --install {capability}"))
+                left_out.append(
+                    Excluded(
+                        candidate.label,
+                        "you ask for an install instead (--install)",
+                        f"leave out --install {capability}",
+                    )
+                )
             elif capability == PYTHON and item.facts.get("tool") is True:
                 left_out.append(Excluded(candidate.label, "the interpreter that runs cr itself is never touched"))
             elif "python" in item.paths and item.paths["python"] != self._python:
-                left_out.append(Excluded(candidate.label, "it belongs to another Python interpreter", "choose that interpreter with --python"))
+                left_out.append(
+                    Excluded(
+                        candidate.label,
+                        "it belongs to another Python interpreter",
+                        "choose that interpreter with --python",
+                    )
+                )
             else:
                 yield candidate
         installable: list[tuple[Any, Candidate]] = []
@@ -166,7 +196,12 @@ class Universe:
             pin = self.request.pins.get(key)
             if pin is None:
                 continue
-            fits = pin.split("@")[0] == own.unversioned and (("@" not in pin) or satisfies(candidate.version, pin.split("@")[1])) if ":" in pin else satisfies(candidate.version, pin)
+            fits = (
+                pin.split("@")[0] == own.unversioned
+                and (("@" not in pin) or satisfies(candidate.version, pin.split("@")[1]))
+                if ":" in pin
+                else satisfies(candidate.version, pin)
+            )
             if not fits:
                 left_out.append(Excluded(candidate.label, f"outside your pin {key} {pin}", f"leave out --pin {key}"))
                 return False
@@ -201,7 +236,15 @@ class Universe:
             if python:
                 number = self.variable(PYTHON, scope)
                 mask = self._mask(number, lambda other: other.detected is not None and other.detected.path == python)
-                yield "python", Dependency(number, mask, True, Asked(chosen.label, "python", PYTHON, "", "the interpreter it is installed in"))
+                yield (
+                    "python",
+                    Dependency(
+                        number,
+                        mask,
+                        True,
+                        Asked(chosen.label, "python", PYTHON, "", "the interpreter it is installed in"),
+                    ),
+                )
             return
         component = chosen.component
         facts = {**chosen.variants, "version": chosen.version, **self.machine(scope).facts()}
@@ -209,25 +252,43 @@ class Universe:
         for role, entry in declared_dependencies(component):
             if not holds(entry.get("when"), facts) or (by, role) in self.dropped:
                 continue
-            wanted = {key: expand(value, chosen.variants, str(component.reference)) for key, value in entry.get("variants", {}).items()}
+            wanted = {
+                key: expand(value, chosen.variants, str(component.reference))
+                for key, value in entry.get("variants", {}).items()
+            }
             other_scope: Scope = "build" if scope == "build" or entry.get("for") == "build" else "run"
             number = self.variable(entry["needs"], other_scope)
             constraint = entry.get("version", "")
-            mask = self._mask(number, lambda other, c=constraint, w=wanted: satisfies(other.version, c) and all(other.variants.get(k) == v for k, v in w.items()))
-            asked = Asked(by, role, entry["needs"], constraint, ", ".join(f"{k}={v}" for k, v in sorted(wanted.items())))
+            mask = self._mask(
+                number,
+                lambda other, c=constraint, w=wanted: (
+                    satisfies(other.version, c) and all(other.variants.get(k) == v for k, v in w.items())
+                ),
+            )
+            asked = Asked(
+                by, role, entry["needs"], constraint, ", ".join(f"{k}={v}" for k, v in sorted(wanted.items()))
+            )
             yield role, Dependency(number, mask, True, asked)
         for entry in component.meta.get("conflicts", ()):
             if holds(entry.get("when"), facts):
                 number = self.variable(entry["with"], scope)
                 constraint = entry.get("version", "")
                 mask = self._mask(number, lambda other, c=constraint: not satisfies(other.version, c))
-                yield "", Dependency(number, mask, False, Asked(by, "", entry["with"], constraint, entry.get("reason", ""), True))
+                yield (
+                    "",
+                    Dependency(
+                        number, mask, False, Asked(by, "", entry["with"], constraint, entry.get("reason", ""), True)
+                    ),
+                )
 
     def is_optional(self, candidate: Candidate, asked: Asked) -> bool:
         """Tell whether it is this candidate that asks, and whether it can do without the answer."""
         if candidate.detected is not None or asked.conflict or asked.by != _asker(candidate):
             return False
-        return any(role == asked.role and entry.get("optional", False) for role, entry in declared_dependencies(candidate.component))
+        return any(
+            role == asked.role and entry.get("optional", False)
+            for role, entry in declared_dependencies(candidate.component)
+        )
 
     def _mask(self, variable: int, fits: Any) -> int:
         mask = 0
@@ -239,9 +300,13 @@ class Universe:
     def root(self, solution: Component, variants: Mapping[str, str]) -> Dependency:
         """Return the requirement that stands for the user's wish."""
         number = self.variable(solution.reference.unversioned)
-        mask = self._mask(number, lambda other: other.version == solution.version and dict(other.variants) == dict(variants))
+        mask = self._mask(
+            number, lambda other: other.version == solution.version and dict(other.variants) == dict(variants)
+        )
         shown = ", ".join(f"{k}={v}" for k, v in sorted(variants.items()))
-        return Dependency(number, mask, True, Asked("you", "solution", solution.reference.unversioned, f"=={solution.version}", shown))
+        return Dependency(
+            number, mask, True, Asked("you", "solution", solution.reference.unversioned, f"=={solution.version}", shown)
+        )
 
 
 def _asker(candidate: Candidate) -> str:

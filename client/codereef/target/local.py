@@ -59,7 +59,23 @@ class Outcome:
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment a measured program gets: the user's, without what would change its Python or its threads."""
-    dropped = ("PYTHON", "VIRTUAL_ENV", "CONDA", "PIP_", "UV_", "CR_", "LD_PRELOAD", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "BLIS_", "NUMEXPR_", "VECLIB_")
+    dropped = (
+        "PYTHON",
+        "VIRTUAL_ENV",
+        "CONDA",
+        "PIP_",
+        "UV_",
+        "CR_",
+        "LD_PRELOAD",
+        "OMP_",
+        "MKL_",
+        "OPENBLAS_",
+        "KMP_",
+        "GOMP_",
+        "BLIS_",
+        "NUMEXPR_",
+        "VECLIB_",
+    )
     kept = {key: value for key, value in environ.items() if not key.startswith(dropped)}
     return {**kept, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -89,6 +105,7 @@ def run(
     Raises:
         RunError: the program could not be started.
     """
+
     def limit() -> None:
         if memory_limit is not None:
             import resource
@@ -98,11 +115,23 @@ def run(
     started = time.monotonic()
     try:
         process = subprocess.Popen(
-            command, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, errors="replace", start_new_session=True, preexec_fn=limit if memory_limit is not None else None,
+            command,
+            cwd=cwd,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=limit if memory_limit is not None else None,
         )
     except OSError as error:
-        raise RunError(f"`{command[0]}` could not be started: {error.strerror}.", hint="`cr init` checks and mends what is installed.", context={"command": list(command)}) from None
+        raise RunError(
+            f"`{command[0]}` could not be started: {error.strerror}.",
+            hint="`cr init` checks and mends what is installed.",
+            context={"command": list(command)},
+        ) from None
     tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     trouble: list[Exception] = []
@@ -147,7 +176,12 @@ def _status(returncode: int, tail: Sequence[str]) -> Status:
     if returncode == 0:
         return "ok"
     text = "\n".join(tail)
-    if returncode == -signal.SIGKILL or "MemoryError" in text or "std::bad_alloc" in text or "Cannot allocate memory" in text:
+    if (
+        returncode == -signal.SIGKILL
+        or "MemoryError" in text
+        or "std::bad_alloc" in text
+        or "Cannot allocate memory" in text
+    ):
         return "out-of-memory"
     return "crashed" if returncode < 0 else "failed"
 

@@ -48,9 +48,19 @@ def _home(session: Session) -> list[Check]:
     except CrError as error:
         return [Check("home", "bad", error.message, error.hint)]
     free = shutil.disk_usage(root).free
-    space = Check("disk", "ok" if free > LOW_SPACE else "note", f"{free / 1e9:.1f} GB free at {root}", "A runtime takes up to 0.5 GB; set CR_HOME to a folder on a larger disk.")
+    space = Check(
+        "disk",
+        "ok" if free > LOW_SPACE else "note",
+        f"{free / 1e9:.1f} GB free at {root}",
+        "A runtime takes up to 0.5 GB; set CR_HOME to a folder on a larger disk.",
+    )
     damaged = History(session.home.results).damaged()
-    results = Check("results", "bad" if damaged else "ok", f"{len(damaged)} damaged: {damaged[0]}" if damaged else "every kept result is sound", "Move the damaged files away.")
+    results = Check(
+        "results",
+        "bad" if damaged else "ok",
+        f"{len(damaged)} damaged: {damaged[0]}" if damaged else "every kept result is sound",
+        "Move the damaged files away.",
+    )
     return [Check("home", "ok", str(root)), space, results]
 
 
@@ -70,11 +80,29 @@ def _software(session: Session) -> list[Check]:
     found = session.detected({"compiler.python", "tool.uv", "tool.git", "compiler.c"})
     pythons = [d for d in found if d.capability == "compiler.python" and d.facts.get("tool") is not True]
     checks = [
-        Check("python", "ok" if pythons else "bad", f"{len(pythons)} interpreters, {', '.join(dict.fromkeys(d.version for d in pythons[:4]))}" if pythons else "no interpreter that an environment could be built on", "Install Python 3.10 or newer from your system's packages.")
+        Check(
+            "python",
+            "ok" if pythons else "bad",
+            f"{len(pythons)} interpreters, {', '.join(dict.fromkeys(d.version for d in pythons[:4]))}"
+            if pythons
+            else "no interpreter that an environment could be built on",
+            "Install Python 3.10 or newer from your system's packages.",
+        )
     ]
-    for capability, name, why in (("tool.uv", "uv", "without it environments are built by pip, which is slower"), ("tool.git", "git", "needed for `cr repo add` of a git repository"), ("compiler.c", "C compiler", "needed for components that are built")):
+    for capability, name, why in (
+        ("tool.uv", "uv", "without it environments are built by pip, which is slower"),
+        ("tool.git", "git", "needed for `cr repo add` of a git repository"),
+        ("compiler.c", "C compiler", "needed for components that are built"),
+    ):
         have = [d for d in found if d.capability == capability]
-        checks.append(Check(name, "ok" if have else "note", f"{have[0].version} at {have[0].path}" if have else f"not found: {why}", "Install it from your system's packages."))
+        checks.append(
+            Check(
+                name,
+                "ok" if have else "note",
+                f"{have[0].version} at {have[0].path}" if have else f"not found: {why}",
+                "Install it from your system's packages.",
+            )
+        )
     return checks
 
 
@@ -84,14 +112,25 @@ def _measuring(session: Session) -> list[Check]:
 
     state = machine_state()
     warnings = state_warnings(state, state, machine_class(session.home.cache))
-    return [Check("measuring", "note", text) for text in warnings] or [Check("measuring", "ok", "nothing that would disturb a measurement was seen")]
+    return [Check("measuring", "note", text) for text in warnings] or [
+        Check("measuring", "ok", "nothing that would disturb a measurement was seen")
+    ]
 
 
 def _command() -> list[Check]:
     from importlib.metadata import packages_distributions
 
-    others = [name for name in ("cmind", "cmx4mlops") if name in {d for ds in packages_distributions().values() for d in ds}]
+    others = [
+        name for name in ("cmind", "cmx4mlops") if name in {d for ds in packages_distributions().values() for d in ds}
+    ]
     if others:
-        return [Check("command", "note", f"{', '.join(others)} is installed beside codereef and has a command `cr` of its own", "Use the command `codereef`, which is the same as ours.")]
+        return [
+            Check(
+                "command",
+                "note",
+                f"{', '.join(others)} is installed beside codereef and has a command `cr` of its own",
+                "Use the command `codereef`, which is the same as ours.",
+            )
+        ]
     place = shutil.which("cr")
     return [Check("command", "ok", f"cr is {place or sys.argv[0]}")]

@@ -7,12 +7,20 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codereef.detect import Detected
 from codereef.errors import LockError, NotFoundError, ResolutionError, UsageError
-from codereef.install.execute import Installed, component_of, install, local_environment_key, located, lock_distributions, missing_files
+from codereef.install.execute import (
+    Installed,
+    component_of,
+    install,
+    local_environment_key,
+    located,
+    lock_distributions,
+    missing_files,
+)
 from codereef.install.progress import Progress
 from codereef.lock.bind import bind_detected, check_components, refuse
 from codereef.lock.build import build_lock
@@ -103,18 +111,25 @@ def wanted_configurations(solution: Component, wish: Wish, lock: Lock | None) ->
             near = nearest(name, solution.variants)
             raise UsageError(
                 f"{solution.reference} has no variant `{name}`.",
-                hint=f"Did you mean `{near[0]}`?" if near else f"Its variants are {', '.join(solution.variants) or 'none'}.",
+                hint=f"Did you mean `{near[0]}`?"
+                if near
+                else f"Its variants are {', '.join(solution.variants) or 'none'}.",
                 context={"variant": name, "known": list(solution.variants)},
             )
         for value in values:
             if value != "all" and value not in known["values"]:
-                raise UsageError(f"Variant {name} of {solution.reference} cannot be `{value}`.", hint=f"It can be {', '.join(known['values'])}, or `all`.", context={"variant": name, "values": known["values"]})
+                raise UsageError(
+                    f"Variant {name} of {solution.reference} cannot be `{value}`.",
+                    hint=f"It can be {', '.join(known['values'])}, or `all`.",
+                    context={"variant": name, "values": known["values"]},
+                )
     if not wish.every and not wish.variants and lock is not None:
         return [dict(c.variants) for c in lock.configurations]
     chosen = []
     for assignment in assignments(solution.variants, str(solution.reference)):
         fits = all(
-            wish.every or (name in wish.variants and ("all" in wish.variants[name] or value in wish.variants[name]))
+            wish.every
+            or (name in wish.variants and ("all" in wish.variants[name] or value in wish.variants[name]))
             or (name not in wish.variants and value == solution.variants[name]["default"])
             for name, value in assignment.items()
         )
@@ -134,6 +149,9 @@ def make_plan(session: Session, wish: Wish, directory: Path) -> Plan:
     solution = session.index.find(wish.solution, default_kind="solution")
     folder = workspace_folder(directory, solution.name)
     lock = _existing(folder, wish)
+    if lock is not None and not _asked(wish.request):
+        # Pins once given hold until other ones are.
+        wish = replace(wish, request=_request_of(lock))
     _check_target(solution, session.host)
     configurations = wanted_configurations(solution, wish, lock)
     detected = session.detected()
@@ -185,7 +203,10 @@ def _existing(folder: Path, wish: Wish) -> Lock | None:
     path = folder / FILE_NAME
     if not path.exists():
         if wish.locked:
-            raise LockError(f"There is no lock at {path}, and --locked permits no new one.", hint=f"`cr init {wish.solution}` without --locked writes it.")
+            raise LockError(
+                f"There is no lock at {path}, and --locked permits no new one.",
+                hint=f"`cr init {wish.solution}` without --locked writes it.",
+            )
         return None
     return read_lock(path)
 
@@ -200,7 +221,14 @@ def _check_target(solution: Component, host: str) -> None:
         )
 
 
-def _keep(session: Session, solution: Component, wish: Wish, lock: Lock, configurations: Sequence[Mapping[str, str]], detected: Sequence[Detected]) -> dict[str, Detected] | None:
+def _keep(
+    session: Session,
+    solution: Component,
+    wish: Wish,
+    lock: Lock,
+    configurations: Sequence[Mapping[str, str]],
+    detected: Sequence[Detected],
+) -> dict[str, Detected] | None:
     """Return the bindings when the lock still says what is wanted, None when it must be made again."""
     differences = check_components(lock, session.index)
     bindings, missing = bind_detected(lock, detected)
@@ -212,11 +240,21 @@ def _keep(session: Session, solution: Component, wish: Wish, lock: Lock, configu
     other_request = bool(asked) and asked != dict(lock.request)
     if wish.locked:
         if lacking:
-            raise LockError(f"The lock has no configuration {', '.join(lacking)} for {session.host}.", hint=f"It has {'; '.join(f'{k} for {v}' for k, v in have.items())}.")
+            raise LockError(
+                f"The lock has no configuration {', '.join(lacking)} for {session.host}.",
+                hint=f"It has {'; '.join(f'{k} for {v}' for k, v in have.items())}.",
+            )
         if other_request:
-            raise LockError("The lock was made for other pins than you give, and --locked permits no new one.", hint="Leave out --pin, --forbid and --install, or --locked.")
+            raise LockError(
+                "The lock was made for other pins than you give, and --locked permits no new one.",
+                hint="Leave out --pin, --forbid and --install, or --locked.",
+            )
         if differences:
-            raise refuse(lock, differences, f"{lock.solution} is locked, and {len(differences)} of its nodes {'is' if len(differences) == 1 else 'are'} not here as the lock has them:")
+            raise refuse(
+                lock,
+                differences,
+                f"{lock.solution} is locked, and {len(differences)} of its nodes {'is' if len(differences) == 1 else 'are'} not here as the lock has them:",
+            )
         return bindings
     if differences or lacking or other_request or lock.solution != str(solution.reference):
         return None
@@ -224,7 +262,20 @@ def _keep(session: Session, solution: Component, wish: Wish, lock: Lock, configu
 
 
 def _asked(request: Request) -> dict[str, object]:
-    return {key: value for key, value in {"pins": dict(request.pins), "forbid": list(request.forbid), "install": list(request.install)}.items() if value}
+    return {
+        key: value
+        for key, value in {
+            "pins": dict(request.pins),
+            "forbid": list(request.forbid),
+            "install": list(request.install),
+        }.items()
+        if value
+    }
+
+
+def _request_of(lock: Lock) -> Request:
+    asked = lock.request
+    return Request(dict(asked.get("pins", {})), tuple(asked.get("forbid", ())), tuple(asked.get("install", ())))
 
 
 def _steps(session: Session, lock: Lock, bindings: Mapping[str, Detected]) -> tuple[Step, ...]:
@@ -239,12 +290,31 @@ def _steps(session: Session, lock: Lock, bindings: Mapping[str, Detected]) -> tu
         elif node.install_key:
             have = session.store.prefix(node.install_key) is not None
             size = sum(f.size for f in node.files if f.sha256 in fetched)
-            steps.append(Step("have" if have else "generate" if node.tree else "download", key, 0 if have else size, _origin(session, node, fetched), users))
+            steps.append(
+                Step(
+                    "have" if have else "generate" if node.tree else "download",
+                    key,
+                    0 if have else size,
+                    _origin(session, node, fetched),
+                    users,
+                )
+            )
     for name, environment in lock.environments.items():
         users = tuple(c.id for c in lock.configurations if c.environment == name)
-        have = bool(environment.install_key) and session.store.prefix(local_environment_key(environment, bindings[environment.python].path)) is not None
+        have = (
+            bool(environment.install_key)
+            and session.store.prefix(local_environment_key(environment, bindings[environment.python].path)) is not None
+        )
         what = f"Python {environment.python_version} with {', '.join(environment.requirements) or 'nothing else'}"
-        steps.append(Step("have" if have else "environment", what, 0 if have else None, "the Python package index" if environment.requirements else "", users))
+        steps.append(
+            Step(
+                "have" if have else "environment",
+                what,
+                0 if have else None,
+                "the Python package index" if environment.requirements else "",
+                users,
+            )
+        )
     return tuple(steps)
 
 
@@ -303,9 +373,15 @@ def open_workspace(session: Session, solution_name: str, directory: Path) -> tup
     folder = workspace_folder(directory, solution.name)
     path = folder / FILE_NAME
     if not path.exists():
-        raise LockError(f"{solution.reference} has not been initialised here: there is no {path}.", hint=f"`cr init {solution.name}` does that.", context={"path": str(path)})
+        raise LockError(
+            f"{solution.reference} has not been initialised here: there is no {path}.",
+            hint=f"`cr init {solution.name}` does that.",
+            context={"path": str(path)},
+        )
     lock = read_lock(path)
-    bindings, differences = bind_detected(lock, session.detected({n.capability for n in lock.nodes.values() if n.source == "detected"}))
+    bindings, differences = bind_detected(
+        lock, session.detected({n.capability for n in lock.nodes.values() if n.source == "detected"})
+    )
     differences = [*check_components(lock, session.index), *differences]
     if differences:
         raise refuse(lock, differences, f"{lock.solution} was initialised with something else than is here now:")

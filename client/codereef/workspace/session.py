@@ -55,7 +55,11 @@ class Session:
 
         values = {name: value for name, (value, _) in config.effective(self.home).items()}
         return Settings(
-            mirrors=tuple(values["mirrors"]), offline=self.offline or values["offline"], jobs=values["jobs"], timeout=values["timeout"], retries=values["retries"]
+            mirrors=tuple(values["mirrors"]),
+            offline=self.offline or values["offline"],
+            jobs=values["jobs"],
+            timeout=values["timeout"],
+            retries=values["retries"],
         )
 
     @cached_property
@@ -92,7 +96,9 @@ class Session:
         Raises:
             UsageError: naming them and the command that trusts the repository.
         """
-        foreign = sorted({(repository, reference) for repository, reference in components if not self._trusted(repository)})
+        foreign = sorted(
+            {(repository, reference) for repository, reference in components if not self._trusted(repository)}
+        )
         if foreign:
             names = sorted({repository for repository, _ in foreign})
             raise UsageError(

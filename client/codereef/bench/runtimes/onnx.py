@@ -49,15 +49,11 @@ def load(path: Path, threads: int, options: Mapping[str, Any]) -> OnnxSession:
     try:
         import onnxruntime
     except ImportError as error:
-        raise RunError(
-            f"cannot import onnxruntime: {error}", hint="run `cr init` again for this solution"
-        ) from error
+        raise RunError(f"cannot import onnxruntime: {error}", hint="run `cr init` again for this solution") from error
     provider = options.get("provider", "CPUExecutionProvider")
     available = onnxruntime.get_available_providers()
     if provider not in available:
-        raise UsageError(
-            f"this onnxruntime has no execution provider {provider}; it has {', '.join(available)}"
-        )
+        raise UsageError(f"this onnxruntime has no execution provider {provider}; it has {', '.join(available)}")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1

@@ -44,9 +44,7 @@ class TfliteSession:
 
     def reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Resize inputs whose shape differs and allocate anew; see `Session.reshape`."""
-        current = {
-            d["name"]: tuple(int(s) for s in d["shape"]) for d in self._interpreter.get_input_details()
-        }
+        current = {d["name"]: tuple(int(s) for s in d["shape"]) for d in self._interpreter.get_input_details()}
         changed = {name: shape for name, shape in shapes.items() if current[name] != shape}
         if not changed:
             return

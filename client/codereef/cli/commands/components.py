@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from codereef.record.history import Result
 
 
-@click.command(epilog="\b\nExamples:\n  cr search detection\n  cr search --kind model tflite\n  cr search --tag coco --json")
+@click.command(
+    epilog="\b\nExamples:\n  cr search detection\n  cr search --kind model tflite\n  cr search --tag coco --json"
+)
 @click.argument("words", nargs=-1)
 @click.option("--kind", type=click.Choice(KINDS), help="Only this kind.")
 @click.option("--tag", "tags", multiple=True, help="Only components with this tag.")
@@ -31,18 +33,40 @@ def search(words: tuple[str, ...], kind: str | None, tags: tuple[str, ...], as_j
     index = session().index
     hits = find(index, words, kind=kind, tags=tags)
     if as_json:
-        print_json({"components": [{"reference": str(h.component.reference), "summary": h.component.meta["summary"], "repository": h.component.repository} for h in hits]})
+        print_json(
+            {
+                "components": [
+                    {
+                        "reference": str(h.component.reference),
+                        "summary": h.component.meta["summary"],
+                        "repository": h.component.repository,
+                    }
+                    for h in hits
+                ]
+            }
+        )
         return
     if hits:
-        click.echo(table([[str(h.component.reference), h.component.meta["summary"]] for h in hits], ["component", "summary"]))
+        click.echo(
+            table([[str(h.component.reference), h.component.meta["summary"]] for h in hits], ["component", "summary"])
+        )
         return
     near = nearest(words[0], [c.name for c in index.components]) if words else []
-    click.echo("Nothing fits." + (f" Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else " Fewer words find more."))
+    click.echo(
+        "Nothing fits."
+        + (f" Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else " Fewer words find more.")
+    )
 
 
 def _describe(component: Component) -> dict[str, Any]:
     meta = component.meta
-    shown: dict[str, Any] = {"component": str(component.reference), "summary": meta["summary"], "license": meta["license"], "repository": component.repository, "digest": component.digest}
+    shown: dict[str, Any] = {
+        "component": str(component.reference),
+        "summary": meta["summary"],
+        "license": meta["license"],
+        "repository": component.repository,
+        "digest": component.digest,
+    }
     if meta.get("description"):
         shown["description"] = meta["description"]
     for key in ("task", "detects", "tags", "targets", "authors", "homepage"):
@@ -51,7 +75,9 @@ def _describe(component: Component) -> dict[str, Any]:
     if "provides" in meta:
         shown["provides"] = f"{meta['provides']['capability']} {', '.join(meta['provides']['versions'])}"
     if component.variants:
-        shown["variants"] = {name: f"{', '.join(v['values'])} (default {v['default']})" for name, v in component.variants.items()}
+        shown["variants"] = {
+            name: f"{', '.join(v['values'])} (default {v['default']})" for name, v in component.variants.items()
+        }
     from codereef.solve.universe import declared_dependencies
 
     deps = [(role, e) for role, e in declared_dependencies(component)]
@@ -74,9 +100,19 @@ def _result_data(result: Result) -> dict[str, Any]:
             bounds = f" [{m['interval'][0]:.6g}, {m['interval'][1]:.6g}]" if m["interval"] else ""
             metrics[name] = f"{m['value']:.6g}{bounds} {m['unit']}".rstrip() + f" (n={m['samples']})"
     shown = {
-        "result": result.id, "status": d["status"], "solution": d["solution"]["component"], "configuration": d["configuration"]["id"], "target": d["configuration"]["target"],
-        "model": d["model"], "dataset": d["dataset"], "runtime": f"{d['runtime']['name']} {d['runtime']['version']}", "started": d["started_at"], "metrics": metrics,
-        "options": d["options"], "machine": d["machine"]["class"], "samples": {name: f"{len(s['values'])} in {s['unit']}" for name, s in d["samples"].items()},
+        "result": result.id,
+        "status": d["status"],
+        "solution": d["solution"]["component"],
+        "configuration": d["configuration"]["id"],
+        "target": d["configuration"]["target"],
+        "model": d["model"],
+        "dataset": d["dataset"],
+        "runtime": f"{d['runtime']['name']} {d['runtime']['version']}",
+        "started": d["started_at"],
+        "metrics": metrics,
+        "options": d["options"],
+        "machine": d["machine"]["class"],
+        "samples": {name: f"{len(s['values'])} in {s['unit']}" for name, s in d["samples"].items()},
     }
     if d.get("error"):
         shown["error"] = d["error"]
@@ -85,7 +121,9 @@ def _result_data(result: Result) -> dict[str, Any]:
     return shown
 
 
-@click.command(epilog="\b\nExamples:\n  cr show model:shapes-ssd\n  cr show demo-object-detection\n  cr show latest\n  cr show 1a2b3c4d --json")
+@click.command(
+    epilog="\b\nExamples:\n  cr show model:shapes-ssd\n  cr show demo-object-detection\n  cr show latest\n  cr show 1a2b3c4d --json"
+)
 @click.argument("what", shell_complete=complete_component(None))
 @shared_options
 def show(what: str, as_json: bool) -> None:
@@ -102,7 +140,15 @@ def show(what: str, as_json: bool) -> None:
         return
     component = session().index.find(what)
     if as_json:
-        print_json({"reference": str(component.reference), "digest": component.digest, "repository": component.repository, "folder": str(component.root), "meta": component.meta})
+        print_json(
+            {
+                "reference": str(component.reference),
+                "digest": component.digest,
+                "repository": component.repository,
+                "folder": str(component.root),
+                "meta": component.meta,
+            }
+        )
     else:
         print_tree(_describe(component))
 
@@ -116,9 +162,29 @@ def versions(component: str, as_json: bool) -> None:
     found = index.find(component)
     rows = index.versions(found.kind, found.name)
     if as_json:
-        print_json({"versions": [{"version": c.version, "repository": c.repository, "digest": c.digest, "provides": c.meta.get("provides", {}).get("versions", [])} for c in rows]})
+        print_json(
+            {
+                "versions": [
+                    {
+                        "version": c.version,
+                        "repository": c.repository,
+                        "digest": c.digest,
+                        "provides": c.meta.get("provides", {}).get("versions", []),
+                    }
+                    for c in rows
+                ]
+            }
+        )
         return
-    click.echo(table([[c.version, c.repository, c.digest[:19], ", ".join(c.meta.get("provides", {}).get("versions", []))] for c in rows], ["version", "repository", "digest", "provides"]))
+    click.echo(
+        table(
+            [
+                [c.version, c.repository, c.digest[:19], ", ".join(c.meta.get("provides", {}).get("versions", []))]
+                for c in rows
+            ],
+            ["version", "repository", "digest", "provides"],
+        )
+    )
 
 
 @click.command(epilog="\b\nExamples:\n  cr lint .\n  cr lint components/model/shapes-ssd")
@@ -131,13 +197,28 @@ def lint(paths: tuple[Path, ...], as_json: bool) -> None:
 
     report = check(paths, session().index)
     if as_json:
-        print_json({"components": len(report.folders), "findings": [{"file": str(f.file), "path": f.path, "message": f.message, "hint": f.hint} for f in report.findings]})
+        print_json(
+            {
+                "components": len(report.folders),
+                "findings": [
+                    {"file": str(f.file), "path": f.path, "message": f.message, "hint": f.hint} for f in report.findings
+                ],
+            }
+        )
     else:
         for finding in report.findings:
-            click.echo(f"{finding.file}: {finding.path + ': ' if finding.path else ''}{finding.message}" + (f" {finding.hint}" if finding.hint else ""))
+            click.echo(
+                f"{finding.file}: {finding.path + ': ' if finding.path else ''}{finding.message}"
+                + (f" {finding.hint}" if finding.hint else "")
+            )
         if not report.findings:
-            click.echo(f"{len(report.folders)} component{'s' if len(report.folders) != 1 else ''} checked, nothing found.")
+            click.echo(
+                f"{len(report.folders)} component{'s' if len(report.folders) != 1 else ''} checked, nothing found."
+            )
     if report.findings:
         if as_json:
             raise click.exceptions.Exit(MetadataError.exit_code)
-        raise MetadataError(f"{len(report.findings)} finding{'s' if len(report.findings) != 1 else ''} in {len(report.folders)} components.", hint="Each line above names the file, the place and what was expected.")
+        raise MetadataError(
+            f"{len(report.findings)} finding{'s' if len(report.findings) != 1 else ''} in {len(report.folders)} components.",
+            hint="Each line above names the file, the place and what was expected.",
+        )

@@ -20,24 +20,55 @@ if TYPE_CHECKING:
 
 def _options(command: Any) -> Any:
     for option in (
-        click.option("--memory-limit", type=click.FloatRange(min=64), metavar="MB", help="Address space the program may use, in MB."),
-        click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Time one configuration may take."),
-        click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="Option of the program; `cr show program:NAME` lists them."),
+        click.option(
+            "--memory-limit",
+            type=click.FloatRange(min=64),
+            metavar="MB",
+            help="Address space the program may use, in MB.",
+        ),
+        click.option(
+            "--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Time one configuration may take."
+        ),
+        click.option(
+            "-o",
+            "--option",
+            "options",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Option of the program; `cr show program:NAME` lists them.",
+        ),
     ):
         command = option(command)
     return command
 
 
-def _chosen(configurations: tuple[LockedConfiguration, ...], variants: dict[str, list[str]]) -> list[LockedConfiguration]:
+def _chosen(
+    configurations: tuple[LockedConfiguration, ...], variants: dict[str, list[str]]
+) -> list[LockedConfiguration]:
     from codereef.errors import LockError
 
-    fitting = [c for c in configurations if all("all" in values or c.variants.get(name) in values for name, values in variants.items())]
+    fitting = [
+        c
+        for c in configurations
+        if all("all" in values or c.variants.get(name) in values for name, values in variants.items())
+    ]
     if not fitting:
-        raise LockError("The lock has no configuration with these variants.", hint="It has " + "; ".join(c.id for c in configurations) + ". `cr init` with the same --variant adds it.")
+        raise LockError(
+            "The lock has no configuration with these variants.",
+            hint="It has " + "; ".join(c.id for c in configurations) + ". `cr init` with the same --variant adds it.",
+        )
     return fitting
 
 
-def _measure(action: str, solution: str, directory: Path, variants: tuple[str, ...], options: tuple[str, ...], timeout: float | None, memory_limit: float | None) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
+def _measure(
+    action: str,
+    solution: str,
+    directory: Path,
+    variants: tuple[str, ...],
+    options: tuple[str, ...],
+    timeout: float | None,
+    memory_limit: float | None,
+) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
     from codereef.cli.progress import TerminalProgress
     from codereef.errors import CancelledError
     from codereef.record.history import History, Result, result_id
@@ -56,24 +87,45 @@ def _measure(action: str, solution: str, directory: Path, variants: tuple[str, .
 
         def show(update: Update, name: str = name, progress: TerminalProgress = progress) -> None:
             share = f" {update.fraction * 100:.0f} %" if update.fraction is not None else ""
-            progress.status(f"{name}: {update.phase}{share}" + (f", {update.done}" + (f" of {update.total}" if update.total else "") if update.done else ""))
+            progress.status(
+                f"{name}: {update.phase}{share}"
+                + (f", {update.done}" + (f" of {update.total}" if update.total else "") if update.done else "")
+            )
 
         try:
             measured = measure(
-                lock, configuration, current.index, installed, current.home, action=action, given=given, timeout=timeout,
-                memory_limit=int(memory_limit * 1e6) if memory_limit else None, on_update=show,
+                lock,
+                configuration,
+                current.index,
+                installed,
+                current.home,
+                action=action,
+                given=given,
+                timeout=timeout,
+                memory_limit=int(memory_limit * 1e6) if memory_limit else None,
+                on_update=show,
             )
         finally:
             progress.close()
         # A run shows predictions; only what was measured belongs into the history.
-        result = Result(result_id(measured.document), measured.document) if action == "run" else history.add(measured.document)
+        result = (
+            Result(result_id(measured.document), measured.document)
+            if action == "run"
+            else history.add(measured.document)
+        )
         done.append((configuration, measured, result))
         if result.document["status"] == "interrupted":
-            raise CancelledError(f"Interrupted; what was measured of {configuration.id} is kept as {result.short}.", hint="Run the same command again.")
+            raise CancelledError(
+                f"Interrupted; what was measured of {configuration.id} is kept as {result.short}.",
+                hint="Run the same command again.",
+            )
         if result.document["status"] == "ok":
             note(f"{name}: done" + ("" if action == "run" else f", result {result.short}"))
         else:
-            note(click.style(f"{name}: {result.document['status']}", fg="red") + f", {result.document.get('error', '')} (result {result.short})")
+            note(
+                click.style(f"{name}: {result.document['status']}", fg="red")
+                + f", {result.document.get('error', '')} (result {result.short})"
+            )
             for line in measured.tail[-5:]:
                 note(f"    {line}")
     return current, done
@@ -85,19 +137,41 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
     failed = [(c, r) for c, _, r in done if r.document["status"] != "ok"]
     if failed:
         raise RunError(
-            f"{len(failed)} of {len(done)} configurations did not finish: " + "; ".join(f"{c.id} ({r.document['status']})" for c, r in failed) + ".",
+            f"{len(failed)} of {len(done)} configurations did not finish: "
+            + "; ".join(f"{c.id} ({r.document['status']})" for c, r in failed)
+            + ".",
             hint=f"`cr show {failed[0][1].short}` has what is known; the others are kept.",
             context={"results": [r.id for _, r in failed]},
         )
 
 
-@click.command(epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --json")
+@click.command(
+    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --json"
+)
 @solution_argument
-@click.option("-v", "--variant", "variants", multiple=True, metavar="NAME=VALUE[,VALUE]", help="Only these configurations of the lock.")
+@click.option(
+    "-v",
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME=VALUE[,VALUE]",
+    help="Only these configurations of the lock.",
+)
 @_options
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Save the Pareto plot of these results as SVG.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Save the Pareto plot of these results as SVG."
+)
 @shared_options
-def benchmark(solution: str, directory: Path, variants: tuple[str, ...], options: tuple[str, ...], timeout: float | None, memory_limit: float | None, plot: Path | None, as_json: bool) -> None:
+def benchmark(
+    solution: str,
+    directory: Path,
+    variants: tuple[str, ...],
+    options: tuple[str, ...],
+    timeout: float | None,
+    memory_limit: float | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     """Measure every configuration in the lock of SOLUTION and keep the results.
 
     Nothing is uploaded; `cr push` does that, after showing what is sent.
@@ -117,19 +191,50 @@ def benchmark(solution: str, directory: Path, variants: tuple[str, ...], options
         note(f"Pareto frontier saved as {plot}")
     _finish(done)
     if not as_json:
-        note(f"Next: cr compare {results[0].short} {results[-1].short}" if len(results) > 1 else f"Next: cr show {results[0].short}")
+        note(
+            f"Next: cr compare {results[0].short} {results[-1].short}"
+            if len(results) > 1
+            else f"Next: cr show {results[0].short}"
+        )
 
 
 @click.command(epilog="\b\nExample:\n  cr run demo-object-detection -o limit=3")
 @solution_argument
-@click.option("-v", "--variant", "variants", multiple=True, metavar="NAME=VALUE[,VALUE]", help="Only these configurations of the lock.")
+@click.option(
+    "-v",
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME=VALUE[,VALUE]",
+    help="Only these configurations of the lock.",
+)
 @_options
 @shared_options
-def run(solution: str, directory: Path, variants: tuple[str, ...], options: tuple[str, ...], timeout: float | None, memory_limit: float | None, as_json: bool) -> None:
+def run(
+    solution: str,
+    directory: Path,
+    variants: tuple[str, ...],
+    options: tuple[str, ...],
+    timeout: float | None,
+    memory_limit: float | None,
+    as_json: bool,
+) -> None:
     """Run SOLUTION on a few inputs and print what it predicts."""
     _, done = _measure("run", solution, directory, variants, options, timeout, memory_limit)
     if as_json:
-        print_json({"configurations": [{"id": c.id, "status": r.document["status"], "error": r.document.get("error"), "predictions": m.predictions} for c, m, r in done]})
+        print_json(
+            {
+                "configurations": [
+                    {
+                        "id": c.id,
+                        "status": r.document["status"],
+                        "error": r.document.get("error"),
+                        "predictions": m.predictions,
+                    }
+                    for c, m, r in done
+                ]
+            }
+        )
     else:
         for configuration, measured, _ in done:
             click.echo(click.style(configuration.id, bold=True))
@@ -149,10 +254,25 @@ def _prediction(item: dict[str, Any]) -> str:
 
 @click.command(epilog="\b\nExample:\n  cr validate ssd-mobilenet-coco")
 @solution_argument
-@click.option("-v", "--variant", "variants", multiple=True, metavar="NAME=VALUE[,VALUE]", help="Only these configurations of the lock.")
+@click.option(
+    "-v",
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME=VALUE[,VALUE]",
+    help="Only these configurations of the lock.",
+)
 @_options
 @shared_options
-def validate(solution: str, directory: Path, variants: tuple[str, ...], options: tuple[str, ...], timeout: float | None, memory_limit: float | None, as_json: bool) -> None:
+def validate(
+    solution: str,
+    directory: Path,
+    variants: tuple[str, ...],
+    options: tuple[str, ...],
+    timeout: float | None,
+    memory_limit: float | None,
+    as_json: bool,
+) -> None:
     """Measure the accuracy of SOLUTION on its whole dataset, without timing it."""
     from codereef.cli.edge import table
 
@@ -160,7 +280,12 @@ def validate(solution: str, directory: Path, variants: tuple[str, ...], options:
     if as_json:
         print_json({"results": [{"id": r.id, **r.document} for _, _, r in done]})
     else:
-        rows = [[c.id, name, f"{m['value']:.4f}", str(m["samples"])] for c, _, r in done for name, m in r.document["metrics"].items() if m["value"] is not None and m["direction"] == "higher"]
+        rows = [
+            [c.id, name, f"{m['value']:.4f}", str(m["samples"])]
+            for c, _, r in done
+            for name, m in r.document["metrics"].items()
+            if m["value"] is not None and m["direction"] == "higher"
+        ]
         if rows:
             click.echo(table(rows, ["configuration", "metric", "value", "items"], right=[2, 3]))
     _finish(done)

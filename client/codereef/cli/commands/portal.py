@@ -19,11 +19,29 @@ def portal() -> None:
     """Serve components and results as web pages."""
 
 
-@portal.command("start", epilog="\b\nExamples:\n  cr portal start\n  cr portal start --port 9000 --database portal.sqlite --import-results")
+@portal.command(
+    "start",
+    epilog="\b\nExamples:\n  cr portal start\n  cr portal start --port 9000 --database portal.sqlite --import-results",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8642, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
-@click.option("--database", type=click.Path(path_type=Path, dir_okay=False), help="SQLite file, or by default one in the client's home.")
-@click.option("--import-results/--no-import-results", default=True, show_default=True, help="Put the results of this machine into it first.")
+@click.option(
+    "--port",
+    default=8642,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--database",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="SQLite file, or by default one in the client's home.",
+)
+@click.option(
+    "--import-results/--no-import-results",
+    default=True,
+    show_default=True,
+    help="Put the results of this machine into it first.",
+)
 @shared_options
 def start(host: str, port: int, database: Path | None, import_results: bool, as_json: bool) -> None:
     """Serve the components of your repositories and uploaded results, until Ctrl-C."""
@@ -33,7 +51,10 @@ def start(host: str, port: int, database: Path | None, import_results: bool, as_
         from codereef_portal.serve import serve
         from codereef_portal.settings import ComponentSource, Settings
     except ImportError as error:
-        raise UsageError(f"The portal is not installed ({error.name} is missing).", hint="Install it: pip install 'codereef[server]'.") from None
+        raise UsageError(
+            f"The portal is not installed ({error.name} is missing).",
+            hint="Install it: pip install 'codereef[server]'.",
+        ) from None
     from codereef.portal.push import Queue
     from codereef.portal.push import push as send
     from codereef.record.history import History
@@ -51,7 +72,9 @@ def start(host: str, port: int, database: Path | None, import_results: bool, as_
         if as_json:
             print_json({"address": address, "database": str(path), "components": len(sources), "results": len(results)})
         else:
-            click.echo(f"The portal is at {address} with {len(sources)} components and {len(results)} results of this machine. Ctrl-C ends it.")
+            click.echo(
+                f"The portal is at {address} with {len(sources)} components and {len(results)} results of this machine. Ctrl-C ends it."
+            )
         sys.stdout.flush()
         # The server answers only once this function has returned, so its own results come from another thread,
         # through the same door as everybody's.
@@ -67,7 +90,9 @@ def _readme(folder: Path) -> str | None:
         return None
 
 
-@click.command(epilog="\b\nExamples:\n  cr push latest\n  cr push --all\n  cr push --dry-run latest\n  cr push            (sends what waits in the queue)")
+@click.command(
+    epilog="\b\nExamples:\n  cr push latest\n  cr push --all\n  cr push --dry-run latest\n  cr push            (sends what waits in the queue)"
+)
 @click.argument("results", nargs=-1, shell_complete=complete_result)
 @click.option("--all", "every", is_flag=True, help="Every successful result of this machine.")
 @click.option("--portal", "address", metavar="ADDRESS", help="Portal to send to; by default the one in the settings.")
@@ -91,7 +116,10 @@ def push(results: tuple[str, ...], every: bool, address: str | None, dry_run: bo
     chosen.update({r.id: r for r in (history.all() if every else ()) if r.document["status"] == "ok"})
     chosen.update({r.id: r for r in map(history.find, results)})
     if not chosen:
-        raise UsageError("There is nothing to send: the queue is empty and no result was named.", hint="`cr push latest`, or `cr push --all`.")
+        raise UsageError(
+            "There is nothing to send: the queue is empty and no result was named.",
+            hint="`cr push latest`, or `cr push --all`.",
+        )
     portal_address = address or str(config.value(home, "portal"))
     if dry_run:
         shown = preview(list(chosen.values()))
@@ -103,17 +131,35 @@ def push(results: tuple[str, ...], every: bool, address: str | None, dry_run: bo
     if not (yes or config.value(home, "share")):
         print_json(preview(list(chosen.values()))) if not as_json else None
         if as_json or not sys.stdin.isatty():
-            raise UsageError("You have not agreed yet that results are uploaded.", hint="Look at `cr push --dry-run`; then give --yes, or `cr config set share true`.")
-        click.confirm(f"Send {'this' if len(chosen) == 1 else f'these {len(chosen)} results'} to {portal_address}, and later results without asking?", abort=True)
+            raise UsageError(
+                "You have not agreed yet that results are uploaded.",
+                hint="Look at `cr push --dry-run`; then give --yes, or `cr config set share true`.",
+            )
+        click.confirm(
+            f"Send {'this' if len(chosen) == 1 else f'these {len(chosen)} results'} to {portal_address}, and later results without asking?",
+            abort=True,
+        )
         config.store_value(home, "share", "true")
     sent = send(list(chosen.values()), portal_address, queue, offline=bool(config.value(home, "offline")))
     if as_json:
-        print_json({"portal": portal_address, "results": [{"id": s.id, "status": s.status, "address": s.address, "reason": s.reason} for s in sent]})
+        print_json(
+            {
+                "portal": portal_address,
+                "results": [{"id": s.id, "status": s.status, "address": s.address, "reason": s.reason} for s in sent],
+            }
+        )
     else:
         click.echo(table([[s.id[:12], s.status, s.address or s.reason] for s in sent], ["result", "status", ""]))
     if any(s.status == "queued" for s in sent):
-        raise NetworkError(f"{sum(s.status == 'queued' for s in sent)} results wait in the queue: {next(s.reason for s in sent if s.status == 'queued')}", hint="`cr push` sends them when the portal is back; nothing is lost.")
+        raise NetworkError(
+            f"{sum(s.status == 'queued' for s in sent)} results wait in the queue: {next(s.reason for s in sent if s.status == 'queued')}",
+            hint="`cr push` sends them when the portal is back; nothing is lost.",
+        )
     if any(s.status == "refused" for s in sent):
-        raise CrError("The portal refused some results: " + "; ".join(dict.fromkeys(s.reason for s in sent if s.status == "refused")), hint="They stay in the local history.")
+        raise CrError(
+            "The portal refused some results: "
+            + "; ".join(dict.fromkeys(s.reason for s in sent if s.status == "refused")),
+            hint="They stay in the local history.",
+        )
     if not as_json:
         note("Thank you.")

@@ -14,7 +14,10 @@ def repo() -> None:
     """Add, list, update and remove repositories of components."""
 
 
-@repo.command("add", epilog="\b\nExamples:\n  cr repo add ./my-components\n  cr repo add https://example.org/team/components.git --name team --revision v2")
+@repo.command(
+    "add",
+    epilog="\b\nExamples:\n  cr repo add ./my-components\n  cr repo add https://example.org/team/components.git --name team --revision v2",
+)
 @click.argument("origin")
 @click.option("--name", help="How to call it; by default the last part of its address.")
 @click.option("--revision", default="", help="Branch or tag of a git repository.")
@@ -30,7 +33,14 @@ def add(origin: str, name: str | None, revision: str, trust: bool, as_json: bool
     place = next(r for r in sources.repositories(home) if r.name == entry.name)
     components, broken = load_repository(Repository(place.name, place.root, place.origin, place.trusted), home.cache)
     if as_json:
-        print_json({"name": entry.name, "components": len(components), "broken": [str(b.path) for b in broken], "trusted": entry.trusted})
+        print_json(
+            {
+                "name": entry.name,
+                "components": len(components),
+                "broken": [str(b.path) for b in broken],
+                "trusted": entry.trusted,
+            }
+        )
         return
     click.echo(f"Added `{entry.name}` with {len(components)} component{'s' if len(components) != 1 else ''}.")
     for item in broken:
@@ -52,9 +62,31 @@ def list_(as_json: bool) -> None:
         components, broken = load_repository(repository, home.cache)
         rows.append((repository, len(components), len(broken)))
     if as_json:
-        print_json({"repositories": [{"name": r.name, "origin": r.origin, "folder": str(r.root), "trusted": r.trusted, "components": n, "broken": b} for r, n, b in rows]})
+        print_json(
+            {
+                "repositories": [
+                    {
+                        "name": r.name,
+                        "origin": r.origin,
+                        "folder": str(r.root),
+                        "trusted": r.trusted,
+                        "components": n,
+                        "broken": b,
+                    }
+                    for r, n, b in rows
+                ]
+            }
+        )
         return
-    click.echo(table([[r.name, str(n) + (f" (+{b} broken)" if b else ""), "yes" if r.trusted else "no", r.origin] for r, n, b in rows], ["name", "components", "trusted", "origin"]))
+    click.echo(
+        table(
+            [
+                [r.name, str(n) + (f" (+{b} broken)" if b else ""), "yes" if r.trusted else "no", r.origin]
+                for r, n, b in rows
+            ],
+            ["name", "components", "trusted", "origin"],
+        )
+    )
 
 
 @repo.command("update")
@@ -69,7 +101,9 @@ def update(name: str | None, as_json: bool) -> None:
         print_json({"repositories": [{"name": s.name, "changed": changed} for s, changed in done]})
         return
     for source, changed in done:
-        click.echo(f"{source.name}: {'updated' if changed else 'was up to date' if source.git else 'is a folder and always up to date'}")
+        click.echo(
+            f"{source.name}: {'updated' if changed else 'was up to date' if source.git else 'is a folder and always up to date'}"
+        )
     if not done:
         click.echo("There is no git repository to update.")
 

@@ -41,26 +41,50 @@ def _accuracy(result: Result, metric: str) -> str:
     return "–" if value is None else f"{value:.4f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
 
 
-def result_table(results: Sequence[Result]) -> str:
-    """Return results as a table; intervals at 95 %, a dash where a number cannot be given."""
+def result_table(results: Sequence[Result], *, when: bool = False) -> str:
+    """Return results as a table; intervals at 95 %, a dash where a number cannot be given.
+
+    Args:
+        results: what to show.
+        when: also show when each was measured and its whole configuration, for lists over time.
+    """
     from codereef.record.summary import row
 
+    failed = any(r.document["status"] != "ok" for r in results)
+    names = {row(r).accuracy_metric for r in results} - {""}
+    head = ["result", "started", "configuration"] if when else ["result"]
+    head += ["runtime"] if when else ["runtime", "precision"]
+    numbers = [
+        "p50 ms [95 %]",
+        "p90 ms",
+        "p99 ms",
+        "queries/s",
+        names.pop() if len(names) == 1 else "accuracy",
+        "peak MB",
+    ]
     rows = []
     for result in results:
         summary = row(result)
+        d = result.document
         peak = result.metric("peak_rss")
-        status = result.document["status"]
-        rows.append([
-            result.short, summary.runtime, summary.precision or "–", _ms(result, "latency_p50"), _ms(result, "latency_p90"), _ms(result, "latency_p99"),
-            _rate(result), _accuracy(result, summary.accuracy_metric) if summary.accuracy_metric else "–", "–" if peak is None else f"{peak / 1e6:.0f}",
-            *([] if all(r.document["status"] == "ok" for r in results) else [status]),
-        ])
-    names = {row(r).accuracy_metric for r in results} - {""}
-    accuracy = names.pop() if len(names) == 1 else "accuracy"
-    head = ["result", "runtime", "precision", "p50 ms [95 %]", "p90 ms", "p99 ms", "queries/s", accuracy, "peak MB"]
-    if any(r.document["status"] != "ok" for r in results):
-        head.append("status")
-    return table(rows, head, right=[3, 4, 5, 6, 7, 8])
+        first = (
+            [result.short, d["started_at"][:16].replace("T", " "), d["configuration"]["id"]] if when else [result.short]
+        )
+        rows.append(
+            [
+                *first,
+                *([summary.runtime] if when else [summary.runtime, summary.precision or "–"]),
+                _ms(result, "latency_p50"),
+                _ms(result, "latency_p90"),
+                _ms(result, "latency_p99"),
+                _rate(result),
+                _accuracy(result, summary.accuracy_metric) if summary.accuracy_metric else "–",
+                "–" if peak is None else f"{peak / 1e6:.0f}",
+                *([d["status"]] if failed else []),
+            ]
+        )
+    right = range(len(head), len(head) + len(numbers))
+    return table(rows, [*head, *numbers, *(["status"] if failed else [])], right=list(right))
 
 
 def save_plot(results: Sequence[Result], path: Path) -> None:
@@ -72,23 +96,35 @@ def save_plot(results: Sequence[Result], path: Path) -> None:
     from codereef.errors import NotFoundError, UsageError
     from codereef.files import write_atomic
     from codereef.record.plot import Point, pareto_svg
-    from codereef.record.summary import cpu_name, newest_by_configuration, row
+    from codereef.record.summary import cpu_name, newest_comparable, row
 
     if path.suffix.lower() != ".svg":
         raise UsageError(f"{path.name}: plots are saved as SVG.", hint=f"Write {path.with_suffix('.svg').name}.")
-    rows = [row(r) for r in newest_by_configuration(results) if r.metric("latency_p50") is not None]
-    rows = [r for r in rows if r.accuracy_metric]
+    rows = [row(r) for r in newest_comparable(results)]
     if not rows:
-        raise NotFoundError("No result has both a latency and an accuracy, so there is nothing to plot.", hint="`cr benchmark SOLUTION` measures both.")
+        raise NotFoundError(
+            "No result has both a latency and an accuracy, so there is nothing to plot.",
+            hint="`cr benchmark SOLUTION` measures both.",
+        )
     metric = rows[0].accuracy_metric
     points = []
     for r in rows:
-        value, accuracy, bounds = r.result.metric("latency_p50"), r.result.metric(metric), r.result.interval("latency_p50")
+        value, accuracy, bounds = (
+            r.result.metric("latency_p50"),
+            r.result.metric(metric),
+            r.result.interval("latency_p50"),
+        )
         if value is not None and accuracy is not None:
             points.append(Point(r.label, value * 1e3, (bounds[0] * 1e3, bounds[1] * 1e3) if bounds else None, accuracy))
     first = rows[0].result.document
     subtitle = f"{first['model'].split(':')[1]} on {first['dataset'].split(':')[1]} · {cpu_name(rows[0].result)}"
-    svg = pareto_svg(points, title=f"Accuracy over latency: {first['solution']['component'].split(':')[1].split('@')[0]}", subtitle=subtitle, x_name="latency p50 in ms", y_name=metric)
+    svg = pareto_svg(
+        points,
+        title=f"Accuracy over latency: {first['solution']['component'].split(':')[1].split('@')[0]}",
+        subtitle=subtitle,
+        x_name="latency p50 in ms",
+        y_name=metric,
+    )
     write_atomic(path, svg, action="save the plot")
 
 
@@ -104,10 +140,16 @@ def _selected(solution: str | None, limit: int | None) -> list[Result]:
     return found[-limit:] if limit else found
 
 
-@click.command(epilog="\b\nExamples:\n  cr results\n  cr results demo-object-detection --plot frontier.svg\n  cr results --json")
+@click.command(
+    epilog="\b\nExamples:\n  cr results\n  cr results demo-object-detection --plot frontier.svg\n  cr results --json"
+)
 @click.argument("solution", required=False, shell_complete=complete_component("solution"))
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the newest.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Save the Pareto plot of the newest result of each configuration as SVG.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Save a Pareto plot as SVG: the newest results on the same data, load and machine.",
+)
 @shared_options
 def results(solution: str | None, limit: int | None, plot: Path | None, as_json: bool) -> None:
     """List the results of this machine, oldest first."""
@@ -123,7 +165,7 @@ def results(solution: str | None, limit: int | None, plot: Path | None, as_json:
         names = list(dict.fromkeys(r.document["solution"]["component"] for r in found))
         for name in names:
             click.echo(click.style(name, bold=True))
-            click.echo(result_table([r for r in found if r.document["solution"]["component"] == name]))
+            click.echo(result_table([r for r in found if r.document["solution"]["component"] == name], when=True))
     else:
         click.echo("There is no result yet. `cr benchmark SOLUTION` makes one.")
 
@@ -152,10 +194,14 @@ def compare(a: str, b: str, as_json: bool) -> None:
         click.echo("Nothing else differs in graph, options or machine.")
 
 
-@click.command(epilog="\b\nExamples:\n  cr export --csv > results.csv\n  cr export demo-object-detection --json --output results.json")
+@click.command(
+    epilog="\b\nExamples:\n  cr export --csv > results.csv\n  cr export demo-object-detection --json --output results.json"
+)
 @click.argument("solution", required=False, shell_complete=complete_component("solution"))
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV: one line a result, intervals in columns of their own.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of standard output.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of standard output."
+)
 @shared_options
 def export(solution: str | None, as_csv: bool, output: Path | None, as_json: bool) -> None:
     """Write results as CSV or as JSON (whole documents, with samples)."""
@@ -166,7 +212,10 @@ def export(solution: str | None, as_csv: bool, output: Path | None, as_json: boo
     if as_csv == as_json:
         raise UsageError("Give either --csv or --json.", hint="--csv suits spreadsheets; --json has everything.")
     found = _selected(solution, None)
-    data: dict[str, Any] = {"format": "codereef-results/1", "results": [{"id": r.id, "document": r.document} for r in found]}
+    data: dict[str, Any] = {
+        "format": "codereef-results/1",
+        "results": [{"id": r.id, "document": r.document} for r in found],
+    }
     text = to_csv(found) if as_csv else pretty_json(data)
     if output is not None:
         write_atomic(output, text, action="export results")

@@ -9,7 +9,10 @@ from codereef.cli.edge import print_json, shared_options, table
 from codereef.home import Home
 
 
-@click.group(invoke_without_command=True, epilog="\b\nExamples:\n  cr config\n  cr config set mirrors /data/mirror\n  cr config unset mirrors")
+@click.group(
+    invoke_without_command=True,
+    epilog="\b\nExamples:\n  cr config\n  cr config set mirrors /data/mirror\n  cr config unset mirrors",
+)
 @shared_options
 @click.pass_context
 def config(ctx: click.Context, as_json: bool) -> None:
@@ -21,9 +24,22 @@ def config(ctx: click.Context, as_json: bool) -> None:
     home = Home.default()
     values = effective(home)
     if as_json:
-        print_json({"home": str(home.root), "settings": {name: {"value": value, "from": origin} for name, (value, origin) in values.items()}})
+        print_json(
+            {
+                "home": str(home.root),
+                "settings": {name: {"value": value, "from": origin} for name, (value, origin) in values.items()},
+            }
+        )
         return
-    rows = [[k.name, ", ".join(map(str, v)) if isinstance(v := values[k.name][0], list) else str(v), values[k.name][1], k.summary] for k in KEYS]
+    rows = [
+        [
+            k.name,
+            ", ".join(map(str, v)) if isinstance(v := values[k.name][0], list) else str(v),
+            values[k.name][1],
+            k.summary,
+        ]
+        for k in KEYS
+    ]
     click.echo(f"Home: {home.root}")
     click.echo(table(rows, ["setting", "value", "from", "what it does"]))
 
@@ -71,7 +87,9 @@ def unset(name: str, as_json: bool) -> None:
         click.echo(f"{name} = {stored} (default)")
 
 
-@click.command(epilog='\b\nExamples:\n  eval "$(cr completion bash)"\n  cr completion zsh > ~/.zfunc/_cr\n  cr completion fish > ~/.config/fish/completions/cr.fish')
+@click.command(
+    epilog='\b\nExamples:\n  eval "$(cr completion bash)"\n  cr completion zsh > ~/.zfunc/_cr\n  cr completion fish > ~/.config/fish/completions/cr.fish'
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @shared_options
 def completion(shell: str, as_json: bool) -> None:

@@ -30,8 +30,14 @@ def complete_component(kind: str | None) -> Callable[[click.Context, click.Param
             index = session().index
         except Exception:  # Completion must never print a traceback into a prompt.
             return []
-        found = {(c.name if kind else c.reference.unversioned): str(c.meta["summary"]) for c in index.components if kind is None or c.kind == kind}
-        return [CompletionItem(name, help=summary) for name, summary in sorted(found.items()) if name.startswith(incomplete)]
+        found = {
+            (c.name if kind else c.reference.unversioned): str(c.meta["summary"])
+            for c in index.components
+            if kind is None or c.kind == kind
+        }
+        return [
+            CompletionItem(name, help=summary) for name, summary in sorted(found.items()) if name.startswith(incomplete)
+        ]
 
     return complete
 
@@ -40,13 +46,22 @@ def complete_result(_ctx: click.Context, _param: click.Parameter, incomplete: st
     """Complete the identity of a result."""
     from codereef.record.history import History
 
-    return [CompletionItem(r.short, help=str(r.document["configuration"]["id"])) for r in History(Home.default().results).all() if r.id.startswith(incomplete)]
+    return [
+        CompletionItem(r.short, help=str(r.document["configuration"]["id"]))
+        for r in History(Home.default().results).all()
+        if r.id.startswith(incomplete)
+    ]
 
 
 def solution_argument(command: Command) -> Command:
     """Give a command its SOLUTION argument and --directory."""
     command = click.option(
-        "-C", "--directory", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default="here", help="Folder that holds the solution's folder."
+        "-C",
+        "--directory",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(),
+        show_default="here",
+        help="Folder that holds the solution's folder.",
     )(command)
     return click.argument("solution", shell_complete=complete_component("solution"))(command)
 
@@ -55,10 +70,17 @@ def variant_option(command: Command) -> Command:
     """Give a command --variant and --all-variants."""
     command = click.option("-a", "--all-variants", is_flag=True, help="Every combination of variants.")(command)
     return click.option(
-        "-v", "--variant", "variants", multiple=True, metavar="NAME=VALUE[,VALUE]", help="Choose a variant; several values, or `all`, mean several configurations."
+        "-v",
+        "--variant",
+        "variants",
+        multiple=True,
+        metavar="NAME=VALUE[,VALUE]",
+        help="Choose a variant; several values, or `all`, mean several configurations.",
     )(command)
 
 
 def read_variants(entries: Sequence[str]) -> dict[str, list[str]]:
     """Read --variant options."""
-    return {name: [part for part in value.split(",") if part] for name, value in key_values(entries, "--variant").items()}
+    return {
+        name: [part for part in value.split(",") if part] for name, value in key_values(entries, "--variant").items()
+    }

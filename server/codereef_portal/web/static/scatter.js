@@ -101,17 +101,21 @@
     }
 
     const ticks = (values) => values.map((value) => (value === null ? "" : number(value)));
-    const logTicks = (u, values, axis) => {
-      const scale = u.axes[axis].scale, [low, high] = [u.scales[scale].min, u.scales[scale].max];
-      const digits = Math.log10(high / low) > 3 ? [1] : Math.log10(high / low) > 1.1 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9];
-      return values.map((value) => (value !== null && digits.includes(Number((value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toFixed(6))) ? value : null));
+    // uPlot counts the ticks of a logarithmic axis from its lower end, which need not be round.
+    const logTicks = (u, axis, low, high) => {
+      const decades = Math.log10(high / low), found = [];
+      const steps = decades > 3 ? [1] : decades > 1.1 ? [1, 2, 5] : decades > 0.4 ? [1, 1.5, 2, 3, 4, 5, 6, 8] : [1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9];
+      for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
+        for (const step of steps) { const value = Number((step * 10 ** power).toPrecision(3)); if (value >= low && value <= high) found.push(value); }
+      }
+      return found;
     };
     const arrow = { lower: "lower is better", higher: "higher is better" };
     const title = (text, direction, sign) => text + (arrow[direction] ? `   ${sign} ${arrow[direction]}` : "");
     const axis = (scale, text, log, extra) => ({
       scale, label: text, labelSize: 26, stroke: () => style("--muted"), font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif",
       grid: { stroke: () => style("--line"), width: 1 }, ticks: { stroke: () => style("--line"), width: 1, size: 4 },
-      values: (u, values) => ticks(values), ...(log ? { filter: logTicks } : {}), ...extra,
+      values: (u, values) => ticks(values), ...(log ? { splits: logTicks, filter: (u, values) => values } : {}), ...extra,
     });
     const size = () => ({ width: holder.clientWidth, height: Math.round(Math.max(260, Math.min(460, holder.clientWidth * 0.6))) });
     const fallback = [...holder.childNodes];
@@ -165,8 +169,11 @@
       }
       return best;
     }
+    let opening = 0;
     plot.over.addEventListener("pointermove", (event) => { if (!tip.contains(event.target)) { const k = nearest(event); if (k >= 0 || event.pointerType === "mouse") pin(k, false); } });
-    plot.over.addEventListener("click", (event) => { if (tip.contains(event.target)) return; const k = nearest(event); if (k >= 0 && event.pointerType === "mouse") location.href = `/r/${c.id[order[k]]}`; else pin(k, true); });
+    plot.over.addEventListener("click", (event) => { if (tip.contains(event.target)) return; const k = nearest(event); if (k >= 0 && event.pointerType === "mouse") opening = setTimeout(() => { location.href = `/r/${c.id[order[k]]}`; }, 250); else pin(k, true); });
+    // The second click of a pair undoes a zoom; it must not open the point that lies under it.
+    for (const kind of ["pointerdown", "dblclick"]) plot.over.addEventListener(kind, () => clearTimeout(opening));
     holder.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
       if (step && frontier.length) { event.preventDefault(); const here = frontier.indexOf(pinned); pin(frontier[here < 0 ? (step > 0 ? 0 : frontier.length - 1) : Math.min(frontier.length - 1, Math.max(0, here + step))], true); }

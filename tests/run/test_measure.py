@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One measurement, with small real programs that end well, end badly or write nonsense."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from codereef.errors import RunError, UsageError
+from codereef.home import Home
+from codereef.install.execute import Installed
+from codereef.lock.build import build_lock, environment_key
+from codereef.meta.schemas import problems
+from codereef.record.history import History
+from codereef.repo.index import Index
+from codereef.run.measure import Measured, Update, measure
+from codereef.solve.candidates import Request
+
+from tests.solve.worlds import dataset, found, model, package, program, soft, solution, solved
+
+OPTIONS = {
+    "threads": {"type": "integer", "default": 1, "summary": "Threads."},
+    "note": {"type": "string", "default": "", "summary": "Any text."},
+}
+HEAD = "import json, os, sys, time, pathlib\nrequest = json.load(open(sys.argv[1]))\nout = pathlib.Path(request['output'])\n"
+METRIC = {"value": 0.01, "unit": "s", "direction": "lower", "interval": None, "method": "median", "samples": 1}
+GOOD = {
+    "status": "ok",
+    "metrics": {"latency_p50": METRIC},
+    "samples": {"latency": {"unit": "s", "values": [0.01]}},
+    "runtime": {"name": "onnxruntime", "version": "1.20.1"},
+    "warnings": ["read /home/joe/notes/a.txt"],
+}
+WRITE = "(out / 'response.json').write_text(json.dumps(" + repr(GOOD) + "))\n"
+PARTIAL = "(out / 'samples.partial.json').write_text(json.dumps({'samples': {'latency': {'unit': 's', 'values': [0.5, 0.25]}}}))\n"
+
+
+def measured(tmp_path: Path, code: str, **more: Any) -> Measured:
+    """Measure with a program of this code; whatever comes of it must be a result that can be kept."""
+    needs = {
+        "model": {"needs": "model:net"},
+        "data": {"needs": "dataset:pictures"},
+        "python": {"needs": "compiler.python"},
+    }
+    components = [
+        solution(deps=needs, actions={"benchmark": {"options": {"threads": 2}}}),
+        program(options=OPTIONS),
+        model(),
+        dataset(),
+        package("ort-wheel", "lib.onnxruntime", ["1.20.0"]),
+        soft("python", "compiler.python"),
+    ]
+    lock = build_lock(components[0], [solved(components, [found("compiler.python", "3.11.2", "python")])], Request())
+    environments = {name: replace(e, install_key=environment_key(e)) for name, e in lock.environments.items()}
+    lock = replace(lock, environments=environments)
+    (tmp_path / "program").mkdir(exist_ok=True)
+    (tmp_path / "program" / "main.py").write_text(HEAD + code)
+    folders = {key: tmp_path / ("program" if "program:" in key else "data") for key in lock.nodes}
+    installed = Installed(folders, {name: Path(sys.executable) for name in environments}, ())
+    arguments: dict[str, Any] = {"action": "benchmark", "given": {}, **more}
+    done = measure(
+        lock, lock.configurations[0], Index(tuple(components)), installed, Home(tmp_path / "home"), **arguments
+    )
+    assert problems(json.loads(json.dumps(done.document)), "result") == []
+    assert History(tmp_path / "results").add(done.document).id
+    return done
+
+
+def test_a_good_run_is_a_result_with_its_samples_and_its_lock(tmp_path: Path) -> None:
+    done = measured(tmp_path, WRITE + "(out / 'predictions.json').write_text('[1, 2]')\n")
+    d = done.document
+    assert (d["status"], d["action"], d["scenario"], d["options"]) == (
+        "ok",
+        "benchmark",
+        "single-stream",
+        {"threads": 2, "note": ""},
+    )
+    assert d["samples"]["latency"]["values"] == [0.01]
+    assert d["runtime"] == {"name": "onnxruntime", "version": "1.20.1"}
+    assert d["lock"]["configurations"][0]["id"] == "default"
+    assert "error" not in d
+    assert done.predictions == [1, 2]
+
+
+def test_what_the_program_says_is_kept_without_paths(tmp_path: Path) -> None:
+    done = measured(tmp_path, WRITE, given={"note": "/home/joe/private/x"})
+    assert "read …/a.txt" in done.document["warnings"]
+    assert done.document["options"]["note"] == "…/x"
+    assert "joe" not in json.dumps(done.document)
+    assert str(tmp_path) not in json.dumps(done.document)
+
+
+def test_the_program_is_handed_what_it_needs(tmp_path: Path) -> None:
+    done = measured(
+        tmp_path, "(out / 'predictions.json').write_text(json.dumps(request))\n" + WRITE, given={"threads": "3"}
+    )
+    request = done.predictions
+    assert request["format"] == "codereef-request/1"
+    assert request["runtime"] == {"threads": 3}
+    assert request["options"] == {"note": ""}
+    assert (request["model"]["file"], request["model"]["format"]) == ("net.onnx", "onnx")
+    assert request["action"] == "benchmark"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("print('boom', file=sys.stderr); sys.exit(3)", "failed", "ended with exit code 3"),
+        ("os.abort()", "crashed", "SIGABRT"),
+        ("raise MemoryError", "out-of-memory", "ran out of memory"),
+        ("pass", "failed", "it ended well but wrote no response that can be read"),
+        ("(out / 'response.json').write_text('{')", "failed", "wrote no response that can be read"),
+        ("(out / 'response.json').write_text('[]')", "failed", "wrote no response that can be read"),
+        (
+            '(out / \'response.json\').write_text(\'{"status": "ok", "metrics": {"a": NaN}}\')',
+            "failed",
+            "wrote no response",
+        ),
+        (
+            '(out / \'response.json\').write_text(\'{"status": "failed", "error": "no /home/joe/x/y.onnx"}\')',
+            "failed",
+            "no …/y.onnx",
+        ),
+    ],
+)
+def test_a_run_that_goes_wrong_is_a_result_too(tmp_path: Path, code: str, status: str, error: str) -> None:
+    done = measured(tmp_path, PARTIAL + code)
+    assert done.document["status"] == status
+    assert error in done.document["error"]
+    assert "joe" not in done.document["error"]
+
+
+def test_samples_taken_before_the_end_are_kept(tmp_path: Path) -> None:
+    assert measured(tmp_path, PARTIAL + "os.abort()").document["samples"]["latency"]["values"] == [0.5, 0.25]
+
+
+def test_a_time_out_is_a_result_with_the_samples_so_far(tmp_path: Path) -> None:
+    done = measured(tmp_path, PARTIAL + "time.sleep(60)", timeout=0.7)
+    assert done.document["status"] == "timeout"
+    assert done.document["samples"]["latency"]["values"] == [0.5, 0.25]
+
+
+def test_the_last_words_of_the_program_are_in_the_error(tmp_path: Path) -> None:
+    done = measured(tmp_path, "sys.exit('cannot open /home/joe/data/x.onnx')")
+    assert done.document["error"].endswith("it last said: cannot open …/x.onnx")
+    assert done.tail == ("cannot open /home/joe/data/x.onnx",)
+
+
+def test_progress_is_told_and_other_output_is_passed_over(tmp_path: Path) -> None:
+    updates: list[Update] = []
+    lines = "print('hello'); print('[1]'); print('{}'); print(json.dumps({'phase': 'warm-up', 'done': 2, 'total': 5, 'progress': 0.4}))\n"
+    measured(tmp_path, lines + WRITE, on_update=updates.append)
+    assert updates == [Update("warm-up", 2, 5, 0.4)]
+
+
+def test_a_wrong_option_stops_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no option `thread`"):
+        measured(tmp_path, WRITE, given={"thread": "1"})
+
+
+def test_a_graph_without_an_interpreter_cannot_run(tmp_path: Path) -> None:
+    components = [
+        solution(deps={"model": {"needs": "model:net"}, "data": {"needs": "dataset:pictures"}}),
+        program(),
+        model(),
+        dataset(),
+        package("ort-wheel", "lib.onnxruntime", ["1.20.0"]),
+    ]
+    lock = build_lock(components[0], [solved(components)], Request())
+    with pytest.raises(RunError, match="has no Python environment"):
+        measure(
+            lock,
+            lock.configurations[0],
+            Index(tuple(components)),
+            Installed({}, {}, ()),
+            Home(tmp_path),
+            action="run",
+            given={},
+        )

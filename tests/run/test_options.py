@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of a program, and what makes two results comparable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from codereef.errors import UsageError
+from codereef.run.measure import comparability
+from codereef.run.options import merge_options
+from codereef.run.request import Parts
+
+from tests.solve.worlds import dataset, model, program, solution
+
+DECLARED: dict[str, Any] = {
+    "threads": {"type": "integer", "default": 1, "minimum": 1, "maximum": 8, "summary": "Threads of one inference."},
+    "seconds": {"type": "number", "default": 10.0, "minimum": 0.5, "summary": "Longest time."},
+    "mode": {"type": "string", "default": "fast", "values": ["fast", "exact"], "summary": "Which way."},
+    "trace": {"type": "boolean", "default": False, "summary": "Write a trace."},
+}
+PROGRAM = {"name": "runner", "options": DECLARED}
+
+
+def test_the_user_wins_over_the_solution_and_that_over_the_program() -> None:
+    assert merge_options(PROGRAM, {}, {}) == {"threads": 1, "seconds": 10.0, "mode": "fast", "trace": False}
+    assert merge_options(PROGRAM, {"options": {"threads": 2, "mode": "exact"}}, {"threads": "4"}) == {
+        "threads": 4,
+        "seconds": 10.0,
+        "mode": "exact",
+        "trace": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("threads", "8", 8),
+        ("seconds", "0.5", 0.5),
+        ("seconds", "3", 3.0),
+        ("mode", "exact", "exact"),
+        ("trace", "true", True),
+        ("trace", "ON", True),
+        ("trace", "1", True),
+        ("trace", "no", False),
+    ],
+)
+def test_a_value_gets_the_type_that_is_declared(name: str, text: str, value: object) -> None:
+    merged = merge_options(PROGRAM, {}, {name: text})[name]
+    assert merged == value
+    assert type(merged) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("threads", "two", "Option threads: `two` is not an integer."),
+        ("threads", "1.5", "is not an integer"),
+        ("threads", "", "is not an integer"),
+        ("threads", "0", "0 is out of range; it must be at least 1 and at most 8."),
+        ("threads", "9", "out of range"),
+        ("seconds", "0.4", "0.4 is out of range; it must be at least 0.5."),
+        ("seconds", "nan", "is not a number"),
+        ("seconds", "inf", "is not a number"),
+        ("seconds", "-inf", "is not a number"),
+        ("mode", "slow", "`slow` is not one of fast, exact"),
+        ("trace", "maybe", "is not a boolean"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_the_option_does(name: str, text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        merge_options(PROGRAM, {}, {name: text})
+    assert message in caught.value.message
+    assert caught.value.hint == DECLARED[name]["summary"]
+
+
+def test_an_unknown_option_gets_the_nearest() -> None:
+    with pytest.raises(UsageError, match="runner has no option `thread`") as caught:
+        merge_options(PROGRAM, {}, {"thread": "1"})
+    assert caught.value.hint == "Did you mean `threads`?"
+    with pytest.raises(UsageError) as caught:
+        merge_options(PROGRAM, {}, {"qqq": "1"})
+    assert caught.value.hint == "Its options are threads, seconds, mode, trace."
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"threads": "2"}, "`2` is not an integer"),
+        ({"threads": True}, "is not an integer"),
+        ({"threads": 99}, "out of range"),
+        ({"seconds": "x"}, "is not a number"),
+        ({"mode": 3}, "is not a string"),
+        ({"trace": 1}, "is not a boolean"),
+        ({"thread": 2}, "runner has no option `thread`, which the solution sets"),
+    ],
+)
+def test_a_wrong_option_of_the_solution_is_told_too(own: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        merge_options(PROGRAM, {"options": own}, {})
+    assert message in caught.value.message
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert merge_options(PROGRAM, {"options": {"seconds": 3}}, {})["seconds"] == 3
+
+
+def parts(**changes: Any) -> Parts:
+    return replace(
+        Parts(solution(), program(), model(), dataset(), {"precision": "int8"}, {"size": "s"}, "p", "m", "d"), **changes
+    )
+
+
+BASE = {"threads": 1, "max_seconds": 10.0, "accuracy_limit": 0}
+
+
+@pytest.mark.parametrize("option", ["threads", "batch", "accuracy_limit"])
+def test_options_that_change_what_is_measured_change_the_key(option: str) -> None:
+    assert comparability(parts(), "single-stream", {**BASE, option: 7}) != comparability(parts(), "single-stream", BASE)
+
+
+@pytest.mark.parametrize("option", ["max_seconds", "min_samples", "seed", "warmup_seconds"])
+def test_options_that_only_change_how_long_is_measured_do_not(option: str) -> None:
+    assert comparability(parts(), "single-stream", {**BASE, option: 7}) == comparability(parts(), "single-stream", BASE)
+
+
+def test_another_model_dataset_program_choice_or_load_changes_the_key() -> None:
+    keys = {
+        comparability(parts(), "single-stream", BASE),
+        comparability(parts(), "offline", BASE),
+        comparability(parts(model=model("other")), "single-stream", BASE),
+        comparability(parts(dataset=dataset("other")), "single-stream", BASE),
+        comparability(parts(dataset_variants={"size": "l"}), "single-stream", BASE),
+        comparability(parts(program=program(version="2.0.0")), "single-stream", BASE),
+    }
+    assert len(keys) == 6
+
+
+def test_the_precision_is_the_models_variant_or_what_it_declares() -> None:
+    assert parts().precision == "int8"
+    assert parts(model_variants={}).precision == ""
+    assert parts(model_variants={}, model=model(precision="fp16")).precision == "fp16"
