@@ -165,7 +165,7 @@ def test_the_environment_wins_over_the_file_and_that_over_the_default(home: Home
         ("timeout", "2.5", 2.5),
         ("retries", "0", 0),
         ("portal", "http://x", "http://x"),
-        ("share", "TRUE", True),
+        ("offline", "TRUE", True),
     ],
 )
 def test_a_setting_has_its_type_from_both_sources(home: Home, name: str, text: str, value: object) -> None:

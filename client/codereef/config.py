@@ -39,7 +39,12 @@ KEYS = (
     Key("timeout", "CR_TIMEOUT", 30.0, "Seconds without an answer after which a connection is given up.", 0.001),
     Key("retries", "CR_RETRIES", 4, "How often a failed connection is tried again."),
     Key("portal", "CR_PORTAL", "http://127.0.0.1:8642", "Address of the portal that results are pushed to."),
-    Key("share", "CR_SHARE", False, "Whether you agreed that results are uploaded (`cr push` asks once)."),
+    Key(
+        "share",
+        "CR_SHARE",
+        [],
+        "Portals that you agreed to upload results to (`cr push` asks once for each).",
+    ),
 )
 _BY_NAME = {key.name: key for key in KEYS}
 

@@ -9,10 +9,9 @@ import random
 from typing import Any
 
 import pytest
+from codereef.bench.accuracy import _Shares, coco_metrics
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-
-from codereef.bench.accuracy import _Shares, coco_metrics
 
 
 def scene(images: int, seed: int, *, crowd: bool = False) -> tuple[dict[str, Any], list[dict[str, Any]]]:

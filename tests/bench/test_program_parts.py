@@ -20,6 +20,7 @@ from codereef.bench.request import Annotations, DatasetSpec, parse_request, read
 from codereef.bench.response import Metric, Progress, Response, write_json
 from codereef.errors import MetadataError, UsageError
 from PIL import Image
+
 from tests.bench.program_requests import ROOT, component
 
 

@@ -15,8 +15,9 @@ import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
-from tests.bench.program_requests import ROOT, component, make_request, run, start
 from referencing import Registry, Resource
+
+from tests.bench.program_requests import ROOT, component, make_request, run, start
 
 SUBSET, IMAGES = "coco-val2017-subset", "classification-images"
 SSD = "ssd-mobilenet-v1-coco"

@@ -17,6 +17,7 @@ from codereef.errors import MetadataError, RunError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
 from tests.bench.program_requests import ROOT
 
 

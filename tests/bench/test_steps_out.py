@@ -17,6 +17,7 @@ from codereef.bench.steps_out import STEPS, Postprocessor, Ranking, corners
 from codereef.errors import MetadataError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.bench.program_requests import ROOT
 
 PLAIN = Geometry(100, 50)

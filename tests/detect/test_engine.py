@@ -17,10 +17,11 @@ import pytest
 from codereef.detect import Report, detect, detect_report
 from codereef.detect.command import OUTPUT_LIMIT, run_command
 from codereef.detect.engine import CACHE_FILE, _version_order
-from tests.detect.detect_mocks import all_softs, build, load_soft, script
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
+
+from tests.detect.detect_mocks import all_softs, build, load_soft, script
 
 SLEEP = shutil.which("sleep")
 VERSION = {"run": ["{path}", "--version"], "match": r"tool (\S+)"}

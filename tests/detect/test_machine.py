@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from codereef.detect import cpu
 from codereef.detect.machine import CACHE_FILE, class_digest, machine_class
+
 from tests.detect.trees import CANARY, cloud_container, laptop, raspberry_pi_4, write
 
 TREES = [raspberry_pi_4, laptop, cloud_container]

@@ -18,6 +18,7 @@ import pytest
 from codereef.detect.instance import instance_id
 from codereef.detect.platform import host_target, libc, make_triple
 from codereef.errors import StorageError
+
 from tests.detect.trees import raspberry_pi_4, write
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from codereef.detect import Detected, detect_report
+
 from tests.detect.detect_mocks import ROOT, SOFTS, all_softs, build, environment, filled, load_soft
 
 NAMES = sorted(path.parent.name for path in SOFTS.glob("*/cr.json"))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from codereef.detect.machine import machine_class
 from codereef.detect.state import NOT_AVAILABLE, machine_state, state_warnings
+
 from tests.detect.trees import CANARY, cloud_container, laptop, raspberry_pi_4
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.docs.executable_pages import Command, blocks, broken_promise, commands
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from codereef.record.history import History
+
 from tests.e2e.conftest import ROOT, Cr
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,7 @@ def fails(cr: Cr, code: int, *arguments: str) -> dict[str, Any]:
     """Run a command that must fail with this exit code, without a traceback; return the error as data."""
     person = cr(*arguments, check=False)
     assert person.returncode == code, person.stdout + person.stderr
-    assert "Traceback" not in person.stderr and person.stderr.startswith("error: ") or "\nerror: " in person.stderr
+    assert ("Traceback" not in person.stderr and person.stderr.startswith("error: ")) or "\nerror: " in person.stderr
     machine = cr(*arguments, "--json", check=False)
     assert machine.returncode == code
     return dict(json.loads(machine.stdout)["error"])

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
-
 from codereef.cli.app import COMMANDS
+
 from tests.e2e.conftest import Cr
 
 

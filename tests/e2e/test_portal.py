@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -77,10 +78,15 @@ def test_results_wait_in_the_queue_while_the_portal_is_away(with_result: tuple[C
     client, result = with_result
     away = client("push", result[:12], "--portal", "http://127.0.0.1:9", "--yes", check=False)
     assert away.returncode == 10 and "wait in the queue" in away.stderr
-    assert (client.home / "queue" / f"{result}.json").is_file()
+    assert [p.name for p in (client.home / "queue").glob("*/*.json")] == [f"{result}.json"]
+    # What waits for one portal is not given to another.
+    assert client("push", "--portal", portal, "--yes", check=False).returncode == 2
+    waiting = next((client.home / "queue").glob("*/*.json"))
+    here = client.home / "queue" / hashlib.sha256(portal.encode()).hexdigest()[:16]
+    waiting.parent.rename(here)  # as if it had been this portal that was away
     later = client.json("push", "--portal", portal, "--yes")
     assert [s["id"] for s in later["results"]] == [result]
-    assert not list((client.home / "queue").iterdir())
+    assert not list((client.home / "queue").glob("*/*.json"))
 
 
 def test_a_push_killed_half_way_is_repeated_by_the_next(with_result: tuple[Cr, str], portal: str) -> None:
@@ -110,4 +116,4 @@ def test_the_local_portal_shows_the_results_of_this_machine(with_result: tuple[C
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
-    assert not (client.home / "queue").exists() or not list((client.home / "queue").iterdir())
+    assert not list((client.home / "queue").glob("*/*.json"))

@@ -11,8 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from codereef.install.pip import find_uv
+
 from tests.e2e.conftest import ROOT
 
 pytestmark = pytest.mark.slow

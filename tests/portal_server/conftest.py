@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.portal_server import factory
 import pytest
 from codereef_portal.app import create_app
 from codereef_portal.settings import Settings
 from fastapi.testclient import TestClient
+
+from tests.portal_server import factory
 
 Upload = Callable[[dict[str, Any]], Any]
 

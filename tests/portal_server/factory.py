@@ -247,7 +247,7 @@ def result(
         f"model:{model}@1.0.0",
         "dataset:coloured-shapes@1.0.0",
         f"package:{'onnxruntime' if runtime == 'onnx' else 'litert'}-wheel@1.0.0",
-    ]  # noqa: F541
+    ]
 
     def node(ref: str, deps: dict[str, str], **more: Any) -> dict[str, Any]:
         return {

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.portal_server import factory
 import pytest
 from codereef_portal.app import create_app
 from codereef_portal.boards.counts import rebuild
@@ -19,9 +18,11 @@ from codereef_portal.boards.models import Board, Facet
 from codereef_portal.boards.pareto import frontier
 from codereef_portal.boards.service import colour_slots
 from codereef_portal.settings import Settings
-from tests.portal_server.conftest import Upload
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+
+from tests.portal_server import factory
+from tests.portal_server.conftest import Upload
 
 BOARD = "/api/v1/boards/object-detection"
 ON_500 = [

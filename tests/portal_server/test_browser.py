@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.portal_server import factory
 import pytest
+
+from tests.portal_server import factory
 from tests.portal_server.test_pages import poisoned
 
 pytestmark = pytest.mark.slow

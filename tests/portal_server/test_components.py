@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tests.portal_server import factory
 from codereef_portal.app import create_app
 from codereef_portal.components.service import sync_components
 from codereef_portal.db import Database
@@ -14,6 +13,8 @@ from codereef_portal.results.models import Audit
 from codereef_portal.settings import ComponentSource, Settings
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+
+from tests.portal_server import factory
 
 
 def test_a_version_with_another_digest_is_refused_and_recorded(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from tests.portal_server import factory
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -19,6 +18,8 @@ from codereef_portal.settings import Settings
 from codereef_portal.tables import ALL_TABLES
 from fastapi.testclient import TestClient
 from sqlalchemy import inspect, text
+
+from tests.portal_server import factory
 
 ON_BOARD = "result WHERE task = 't' AND state = 'accepted'"
 

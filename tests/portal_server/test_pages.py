@@ -8,13 +8,14 @@ import json
 import re
 from typing import Any
 
-from tests.portal_server import factory
 import pytest
 from codereef_portal.results.metrics import significant
 from codereef_portal.settings import ComponentSource
 from codereef_portal.web.render import markdown
-from tests.portal_server.conftest import Upload
 from fastapi.testclient import TestClient
+
+from tests.portal_server import factory
+from tests.portal_server.conftest import Upload
 
 CANARY = "<script>document.title='owned'</script>\"'><img src=x onerror=document.title='owned'>"
 
@@ -188,7 +189,7 @@ def test_answers_have_the_shape_the_openapi_document_promises(crowded: TestClien
             else values
         )
         for wrong in (False, True):
-            address = path.format(**({key: "nothing" for key in names} if wrong else names))
+            address = path.format(**(dict.fromkeys(names, "nothing") if wrong else names))
             answer = crowded.get(address)
             promised = methods["get"]["responses"]
             assert str(answer.status_code) in promised, (address, answer.status_code)

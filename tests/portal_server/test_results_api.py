@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.portal_server import factory
 import pytest
 from codereef.meta.schemas import problems
 from codereef_portal.app import create_app
 from codereef_portal.settings import Settings
-from tests.portal_server.conftest import Upload
 from fastapi.testclient import TestClient
+
+from tests.portal_server import factory
+from tests.portal_server.conftest import Upload
 
 
 def identity(document: dict[str, Any]) -> str:

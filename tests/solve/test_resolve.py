@@ -327,6 +327,15 @@ def test_the_interpreter_that_runs_the_tool_is_never_used() -> None:
         solved(python_world(), [own])
 
 
+def test_a_distribution_of_the_tools_own_interpreter_is_not_offered() -> None:
+    own = found("compiler.python", "3.13.0", "python", path="/venv/bin/python", tool=True)
+    numpy = found("python.numpy", "1.26", "numpy", path="/venv/site", python="/venv/bin/python")
+    components = [c for c in python_world() if c.kind != "package"]
+    with pytest.raises(ResolutionError, match="it belongs to the interpreter that runs cr itself") as caught:
+        solved(components, [own, PY311, numpy])
+    assert "--python" not in caught.value.hint
+
+
 def test_a_reused_distribution_ties_the_graph_to_its_interpreter() -> None:
     numpy = found("python.numpy", "1.26", "numpy", path="/site", python=PY311.path)
     graph = solved(python_world(), [PY311, numpy])

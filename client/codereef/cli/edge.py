@@ -85,8 +85,9 @@ def report_error(error: BaseException, arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     known = _as_cr_error(error)
     if known is None and isinstance(error, OSError):
-        from codereef.files import storage_error
         from pathlib import Path
+
+        from codereef.files import storage_error
 
         known = storage_error("use a file", Path(str(error.filename or "")), error)
     if debug:
@@ -154,12 +155,23 @@ def key_values(entries: Sequence[str], option: str) -> dict[str, str]:
 
 
 def print_tree(tree: Mapping[str, Any], *, indent: int = 0) -> None:
-    """Print nested data for people."""
+    """Print nested data for people; what is empty or unknown is left out."""
     for key, value in tree.items():
+        if value is None or value in ([], {}, ""):
+            continue
         if isinstance(value, Mapping):
             click.echo("  " * indent + click.style(f"{key}:", bold=True))
             print_tree(value, indent=indent + 1)
-        elif isinstance(value, (list, tuple)):
-            click.echo("  " * indent + f"{key}: " + (", ".join(map(str, value)) or "none"))
         else:
-            click.echo("  " * indent + f"{key}: {value}")
+            click.echo("  " * indent + f"{key}: {_inline(value)}")
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {_inline(item)}" for key, item in value.items() if item is not None)
+    if isinstance(value, (list, tuple)):
+        separator = "; " if any(isinstance(item, Mapping) for item in value) else ", "
+        return separator.join(_inline(item) for item in value)
+    return str(value)

@@ -304,7 +304,8 @@ def _generate(
         if found != node.tree:
             raise IntegrityError(
                 f"{node.component} ({recipe['script']}) made something else than it should: expected {node.tree}, found {found}.",
-                hint="The generator is not deterministic on this machine, or was changed without its digest; nothing was kept.",
+                hint="In a component you are writing, put the digest found into `install.digests`. Otherwise the generator gives "
+                "something else on this machine, or was changed without its digest. Nothing was kept.",
                 context={"component": node.component, "expected": node.tree, "found": found},
             )
         built.append(node.install_key)

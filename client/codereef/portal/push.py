@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from codereef.errors import CrError, NetworkError
+from codereef.errors import CrError, NetworkError, UsageError
 from codereef.files import canonical_json, write_atomic
 from codereef.home import Home
 from codereef.record.history import Result
@@ -33,11 +35,24 @@ class Sent:
     reason: str = ""
 
 
-class Queue:
-    """Results that wait for a portal: one file each, beside each other, until they are accepted."""
+def normal_address(portal: str) -> str:
+    """Return a portal's address without a trailing slash and without credentials.
 
-    def __init__(self, home: Home) -> None:
-        self.folder = home.queue
+    Raises:
+        UsageError: it is no http or https address.
+    """
+    parts = urlsplit(portal.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"`{portal}` is not the address of a portal.", hint="It begins with http:// or https://.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
+
+
+class Queue:
+    """Results that wait for one portal: one file each, in a folder of that portal, until they are accepted."""
+
+    def __init__(self, home: Home, portal: str) -> None:
+        self.folder = home.queue / hashlib.sha256(normal_address(portal).encode()).hexdigest()[:16]
 
     def add(self, result: Result) -> None:
         """Keep a result for later."""
@@ -84,32 +99,37 @@ def push(results: Sequence[Result], portal: str, queue: Queue, *, offline: bool 
     sent: list[Sent] = []
     away: str | None = "offline" if offline else None
     for result in results:
-        if away is not None:
-            sent.append(Sent(result.id, "queued", reason=away))
-            continue
-        try:
-            answer = _post(portal, result)
-        except NetworkError as error:
-            away = error.message
-            sent.append(Sent(result.id, "queued", reason=away))
-            continue
-        if answer.status in ("new", "known", "refused"):
-            # What the portal refuses for its content would be refused for ever.
-            queue.remove(result.id)
-        sent.append(answer)
+        if away is None:
+            try:
+                answer = upload(result, portal)
+            except NetworkError as error:
+                away = error.message
+            else:
+                # What the portal refuses for its content would be refused for ever.
+                queue.remove(result.id)
+                sent.append(answer)
+                continue
+        sent.append(Sent(result.id, "queued", reason=away))
     return sent
 
 
-def _post(portal: str, result: Result) -> Sent:
+def upload(result: Result, portal: str) -> Sent:
+    """Send one result to a portal.
+
+    Raises:
+        NetworkError: the portal cannot be reached, or cannot take results now.
+        CrError: something else than a portal answers.
+    """
     import requests
 
-    base = portal.rstrip("/")
+    base = normal_address(portal)
     try:
         response = requests.post(
             f"{base}/api/v1/results",
             data=canonical_json(result.document),
             headers={"Content-Type": "application/json", "Accept": "application/json"},
             timeout=TIMEOUT,
+            allow_redirects=False,
         )
     except requests.exceptions.RequestException as error:
         raise NetworkError(

@@ -95,11 +95,13 @@ class Excluded:
         label: how people read it.
         reason: why, as the end of the sentence "it cannot be used: …".
         remedy: what would bring it back, or "".
+        candidate: the candidate, or None for a whole recipe or component.
     """
 
     label: str
     reason: str
     remedy: str = ""
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from codereef.errors import ResolutionError
 from codereef.meta.component import Component
 from codereef.meta.versions import parse_version
-from codereef.solve.candidates import Asked, Candidate
+from codereef.solve.candidates import Asked, Candidate, Excluded
 from codereef.solve.derivation import External
 from codereef.solve.engine import minimal_core
 from codereef.solve.remedies import remedy
@@ -45,6 +45,8 @@ def _named(candidates: Iterable[Candidate]) -> str:
             else _listed(versions)
         )
         variants = {", ".join(f"{k}={v}" for k, v in sorted(c.variants.items())): None for c in members if c.variants}
+        if members[0].component.kind == "solution":
+            variants = {}  # The first line of the message has them.
         texts.append(
             f"{name} {shown}"
             + (f" with {_listed(variants, 'or')}" if variants else "")
@@ -58,10 +60,13 @@ def _there_is(universe: Universe, variable: int) -> list[str]:
     needs, _ = universe.keys[variable]
     candidates = universe.candidates[variable]
     lines = [f"of {needs} there is only {_named(candidates)}"] if candidates else []
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[Excluded]] = {}
     for excluded in universe.excluded[variable]:
-        reasons.setdefault(excluded.reason, []).append(excluded.label)
-    lines += [f"{_listed(labels)} cannot be used: {reason}" for reason, labels in reasons.items()]
+        reasons.setdefault(excluded.reason, []).append(excluded)
+    for reason, members in reasons.items():
+        known = [e.candidate for e in members if e.candidate is not None]
+        names = _named(known) if len(known) == len(members) else _listed(e.label for e in members)
+        lines.append(f"{names} cannot be used: {reason}")
     if lines:
         return lines
     detectors = universe.detectors(needs)

@@ -20,6 +20,8 @@ def remedy(universe: Universe, causes: Sequence[External]) -> str:
         causes: the facts.
     """
     own = list(dict.fromkeys(e.remedy for c in causes for e in universe.excluded[c.dependency.variable] if e.remedy))
+    # What the user asked for comes first: taking that back is the smallest change.
+    own = [text for text in own if text.startswith("leave out")] or own
     if own:
         return f"This may help: {' · '.join(own)}."
     empty = [(c, c.dependency.reason) for c in causes if c.kind == "empty" and isinstance(c.dependency.reason, Asked)]

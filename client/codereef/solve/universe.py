@@ -53,6 +53,7 @@ class Universe:
         for item in detected:
             self._detected.setdefault(item.capability, []).append(item)
         self._python = self._preferred_python(python)
+        self._tools = {item.path for item in self._detected.get(PYTHON, ()) if item.facts.get("tool") is True}
         self._softs = {str(c.reference): c for c in index.components if c.kind == "soft"}
         self._providers: dict[str, list[Component]] = {}
         for component in index.components:
@@ -146,7 +147,9 @@ class Universe:
             candidate = Candidate(soft, "detected", item.version, {}, item)
             if not on_host:
                 left_out.append(
-                    Excluded(candidate.label, f"found on {self.host.triple}, but needed on {machine.triple}")
+                    Excluded(
+                        candidate.label, f"found on {self.host.triple}, but needed on {machine.triple}", "", candidate
+                    )
                 )
             elif forced and has_recipe:
                 left_out.append(
@@ -154,17 +157,20 @@ class Universe:
                         candidate.label,
                         "you ask for an install instead (--install)",
                         f"leave out --install {capability}",
+                        candidate,
                     )
                 )
             elif capability == PYTHON and item.facts.get("tool") is True:
-                left_out.append(Excluded(candidate.label, "the interpreter that runs cr itself is never touched"))
-            elif "python" in item.paths and item.paths["python"] != self._python:
                 left_out.append(
-                    Excluded(
-                        candidate.label,
-                        "it belongs to another Python interpreter",
-                        "choose that interpreter with --python",
-                    )
+                    Excluded(candidate.label, "the interpreter that runs cr itself is never touched", "", candidate)
+                )
+            elif "python" in item.paths and item.paths["python"] in self._tools:
+                reason = "it belongs to the interpreter that runs cr itself, which is never touched"
+                left_out.append(Excluded(candidate.label, reason, "", candidate))
+            elif "python" in item.paths and item.paths["python"] != self._python:
+                remedy = "choose its interpreter with --python"
+                left_out.append(
+                    Excluded(candidate.label, "it belongs to another Python interpreter", remedy, candidate)
                 )
             else:
                 yield candidate
@@ -190,7 +196,7 @@ class Universe:
         own = candidate.component.reference
         for ban in self.request.forbid:
             if ban in (own.unversioned, str(own)):
-                left_out.append(Excluded(candidate.label, "forbidden by you", f"leave out --forbid {ban}"))
+                left_out.append(Excluded(candidate.label, "forbidden by you", f"leave out --forbid {ban}", candidate))
                 return False
         for key in (needs, own.unversioned):
             pin = self.request.pins.get(key)
@@ -203,7 +209,9 @@ class Universe:
                 else satisfies(candidate.version, pin)
             )
             if not fits:
-                left_out.append(Excluded(candidate.label, f"outside your pin {key} {pin}", f"leave out --pin {key}"))
+                left_out.append(
+                    Excluded(candidate.label, f"outside your pin {key} {pin}", f"leave out --pin {key}", candidate)
+                )
                 return False
         return True
 

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from codereef.detect import Detected
 from codereef.errors import LockError, NotFoundError, ResolutionError, UsageError
+from codereef.install.download import RemoteFile
 from codereef.install.execute import (
     Installed,
     component_of,
@@ -60,7 +62,8 @@ class Step:
     """One line of a plan.
 
     Attributes:
-        action: `reuse` (detected), `use` (a component as it is), `have` (installed), `download`, `generate` or `environment`.
+        action: `reuse` (detected), `use` (a component as it is), `have` (installed), `copy` (from the
+            component), `download`, `generate` or `environment`.
         what: version and name for people.
         size: bytes to fetch, or None where nobody knows.
         origin: where from: a path on this machine, a repository, a host.
@@ -292,7 +295,7 @@ def _steps(session: Session, lock: Lock, bindings: Mapping[str, Detected]) -> tu
             size = sum(f.size for f in node.files if f.sha256 in fetched)
             steps.append(
                 Step(
-                    "have" if have else "generate" if node.tree else "download",
+                    "have" if have else "generate" if node.tree else "download" if size else "copy",
                     key,
                     0 if have else size,
                     _origin(session, node, fetched),
@@ -318,17 +321,18 @@ def _steps(session: Session, lock: Lock, bindings: Mapping[str, Detected]) -> tu
     return tuple(steps)
 
 
-def _origin(session: Session, node: LockedNode, fetched: Mapping[str, object]) -> str:
-    remote = [f for f in node.files if f.sha256 in fetched]
-    if not remote:
-        return "its component"
-    from urllib.parse import urlsplit
-
-    hosts: list[str] = []
+def _origin(session: Session, node: LockedNode, fetched: Mapping[str, RemoteFile]) -> str:
+    """Return where the files of a node come from: hosts, a mirror, the store or the component itself."""
+    places: list[str] = []
     for entry in component_of(node, session.index).meta.get("files", ()):
-        if entry["sha256"] in {f.sha256 for f in remote}:
-            hosts += [urlsplit(url).hostname or "a file" for url in entry.get("urls", ())[:1]] or ["a mirror"]
-    return ", ".join(dict.fromkeys(hosts))
+        if entry["sha256"] not in {f.sha256 for f in node.files}:
+            continue
+        remote = fetched.get(entry["sha256"])
+        if remote is None:
+            places.append("its component" if "path" in entry else "the store")
+        else:
+            places.append(urlsplit(remote.urls[0]).hostname or "a file" if remote.urls else "a mirror")
+    return ", ".join(dict.fromkeys(places)) or "its component"
 
 
 @dataclass(frozen=True)
@@ -343,8 +347,8 @@ class Ready:
 def carry_out(session: Session, plan: Plan, progress: Progress) -> Ready:
     """Install what a plan says and write the lock.
 
-    The lock is written once its exact distributions are known and before anything is installed, so that a
-    second try after a kill does the same again.
+    A first lock is written before anything is installed, so that a second try after a kill does the same again.
+    A lock that is there is replaced only when the new graph is installed: a failure leaves what worked.
 
     Raises:
         InstallError: a step failed.
@@ -358,8 +362,11 @@ def carry_out(session: Session, plan: Plan, progress: Progress) -> Ready:
                 code.append((component.repository, str(component.reference)))
     session.require_trust(code)
     lock = lock_distributions(plan.lock, plan.bindings, session.settings, progress)
-    write_lock(lock, plan.folder / FILE_NAME)
+    path = plan.folder / FILE_NAME
+    if not path.exists():
+        write_lock(lock, path)
     installed = install(lock, session.index, plan.bindings, session.store, session.settings, progress)
+    write_lock(lock, path)
     return Ready(plan, lock, installed)
 
 

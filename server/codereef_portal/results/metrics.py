@@ -71,10 +71,10 @@ SHARED = {
 # The accuracy metric of a result is the first of these that it has.
 ACCURACY_NAMES = ("mAP", "top1", "top-1", "accuracy", "miou", "f1")
 _BASES = {
-    **{unit: "s" for unit in ("s", "ms", "us", "µs", "ns")},
-    **{unit: "1/s" for unit in ("1/s", "1/min")},
-    **{unit: "B" for unit in ("B", "byte", "bytes", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB")},
-    **{unit: "" for unit in ("", "1", "ratio", "%")},
+    **dict.fromkeys(("s", "ms", "us", "µs", "ns"), "s"),
+    **dict.fromkeys(("1/s", "1/min"), "1/s"),
+    **dict.fromkeys(("B", "byte", "bytes", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB"), "B"),
+    **dict.fromkeys(("", "1", "ratio", "%"), ""),
 }
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,15 +91,24 @@ def _describe(component: Component) -> dict[str, Any]:
     return shown
 
 
+def _quantity(metric: Mapping[str, Any]) -> str:
+    """Return a metric for people, with its interval and its number of samples."""
+    if metric["value"] is None:
+        return f"not given: {metric.get('reason', 'unknown')}"
+    unit = metric["unit"]
+    write: Callable[[float], str]
+    if unit == "s":
+        write, unit = (lambda v: f"{v * 1e3:.4g}"), "ms"
+    elif unit == "B":
+        write, unit = human_bytes, ""
+    else:
+        write = "{:.4g}".format
+    bounds = f" [{write(metric['interval'][0])}, {write(metric['interval'][1])}]" if metric["interval"] else ""
+    return f"{write(metric['value'])}{bounds} {unit}".rstrip() + f" (n={metric['samples']})"
+
+
 def _result_data(result: Result) -> dict[str, Any]:
     d = result.document
-    metrics = {}
-    for name, m in d["metrics"].items():
-        if m["value"] is None:
-            metrics[name] = f"not given: {m.get('reason', 'unknown')}"
-        else:
-            bounds = f" [{m['interval'][0]:.6g}, {m['interval'][1]:.6g}]" if m["interval"] else ""
-            metrics[name] = f"{m['value']:.6g}{bounds} {m['unit']}".rstrip() + f" (n={m['samples']})"
     shown = {
         "result": result.id,
         "status": d["status"],
@@ -109,10 +119,10 @@ def _result_data(result: Result) -> dict[str, Any]:
         "dataset": d["dataset"],
         "runtime": f"{d['runtime']['name']} {d['runtime']['version']}",
         "started": d["started_at"],
-        "metrics": metrics,
+        "metrics": {name: _quantity(m) for name, m in d["metrics"].items()},
+        "samples": {name: f"{len(s['values'])} in {s['unit']}" for name, s in d["samples"].items()},
         "options": d["options"],
         "machine": d["machine"]["class"],
-        "samples": {name: f"{len(s['values'])} in {s['unit']}" for name, s in d["samples"].items()},
     }
     if d.get("error"):
         shown["error"] = d["error"]
@@ -128,7 +138,10 @@ def _result_data(result: Result) -> dict[str, Any]:
 @shared_options
 def show(what: str, as_json: bool) -> None:
     """Show a component (`kind:name`, or a name that only one kind has) or a result (its first digits, or `latest`)."""
-    if what == "latest" or re.fullmatch(r"[0-9a-f]{6,64}", what) or (what.endswith(".json") and Path(what).is_file()):
+    current = session()
+    named = any(c.name == what for c in current.index.components)
+    digits = re.fullmatch(r"[0-9a-f]{4,64}", what) is not None and not named
+    if what == "latest" or digits or (what.endswith(".json") and Path(what).is_file()):
         from codereef.home import Home
         from codereef.record.history import History
 
@@ -138,7 +151,7 @@ def show(what: str, as_json: bool) -> None:
         else:
             print_tree(_result_data(result))
         return
-    component = session().index.find(what)
+    component = current.index.find(what)
     if as_json:
         print_json(
             {

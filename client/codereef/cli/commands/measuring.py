@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import read_variants, session, solution_argument, variant_option
+from codereef.cli.commands.shared import read_variants, session, solution_argument
 from codereef.cli.edge import key_values, note, print_json, shared_options
 
 if TYPE_CHECKING:
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from codereef.record.history import Result
     from codereef.run.measure import Measured, Update
     from codereef.workspace.session import Session
+
+
+#: Detections below this score, and more than so many, are left to `--json`.
+SHOWN_SCORE = 0.3
+SHOWN_COUNT = 10
 
 
 def _options(command: Any) -> Any:
@@ -55,7 +60,9 @@ def _chosen(
     if not fitting:
         raise LockError(
             "The lock has no configuration with these variants.",
-            hint="It has " + "; ".join(c.id for c in configurations) + ". `cr init` with the same --variant adds it.",
+            hint="It has "
+            + "; ".join(c.id for c in configurations)
+            + ". `cr init` with every variant you want writes a lock that has them.",
         )
     return fitting
 
@@ -244,12 +251,17 @@ def run(
 
 
 def _prediction(item: dict[str, Any]) -> str:
+    """Return what was found in one image: detections a person would look at, or the best classes."""
+    listed = item.get("detections", item.get("classes", []))
+    shown = [found for found in listed if "bbox" not in found or found.get("score", 0) >= SHOWN_SCORE][:SHOWN_COUNT]
     parts = []
-    for found in item.get("detections", item.get("classes", [])):
-        label = found.get("label") or found.get("category_id", found.get("class", ""))
+    for found in shown:
+        label = found.get("label") or found.get("category_id", found.get("class_index", ""))
         box = f" at {', '.join(f'{v:.0f}' for v in found['bbox'])}" if "bbox" in found else ""
         parts.append(f"{label} {found.get('score', 0):.3f}{box}")
-    return f"{item.get('image', '')}: " + ("; ".join(parts) or "nothing")
+    hidden = len(listed) - len(shown)
+    more = f" (and {hidden} less certain; --json has all)" if hidden else ""
+    return f"{item.get('image', '')}: " + ("; ".join(parts) or "nothing") + more
 
 
 @click.command(epilog="\b\nExample:\n  cr validate ssd-mobilenet-coco")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from codereef.cli.commands.shared import complete_result
-from codereef.cli.edge import note, print_json, shared_options, table
+from codereef.cli.edge import print_json, shared_options, table
 from codereef.home import Home
 
 
@@ -55,8 +55,8 @@ def start(host: str, port: int, database: Path | None, import_results: bool, as_
             f"The portal is not installed ({error.name} is missing).",
             hint="Install it: pip install 'codereef[server]'.",
         ) from None
-    from codereef.portal.push import Queue
-    from codereef.portal.push import push as send
+    from codereef.errors import CrError
+    from codereef.portal.push import upload
     from codereef.record.history import History
     from codereef.repo.index import load_index
     from codereef.repo.sources import repositories
@@ -78,7 +78,14 @@ def start(host: str, port: int, database: Path | None, import_results: bool, as_
         sys.stdout.flush()
         # The server answers only once this function has returned, so its own results come from another thread,
         # through the same door as everybody's.
-        threading.Thread(target=send, args=(results, address, Queue(home)), daemon=True).start()
+        threading.Thread(target=fill, args=(address,), daemon=True).start()
+
+    def fill(address: str) -> None:
+        try:
+            for result in results:
+                upload(result, address)
+        except CrError as error:
+            click.echo(f"The results of this machine could not all be put in: {error.message}", err=True)
 
     serve(Settings(database=path, host=host, port=port, components=sources), ready)
 
@@ -106,60 +113,51 @@ def push(results: tuple[str, ...], every: bool, address: str | None, dry_run: bo
     """
     from codereef import config
     from codereef.errors import CrError, NetworkError, UsageError
-    from codereef.portal.push import Queue, preview
+    from codereef.portal.push import Queue, normal_address, preview
     from codereef.portal.push import push as send
     from codereef.record.history import History
 
     home = Home.default()
-    history, queue = History(home.results), Queue(home)
+    portal_address = normal_address(address or str(config.value(home, "portal")))
+    history, queue = History(home.results), Queue(home, portal_address)
     chosen = {r.id: r for r in queue.waiting()}
     chosen.update({r.id: r for r in (history.all() if every else ()) if r.document["status"] == "ok"})
     chosen.update({r.id: r for r in map(history.find, results)})
     if not chosen:
         raise UsageError(
-            "There is nothing to send: the queue is empty and no result was named.",
+            f"There is nothing to send: no result was named, and none waits for {portal_address}.",
             hint="`cr push latest`, or `cr push --all`.",
         )
-    portal_address = address or str(config.value(home, "portal"))
     if dry_run:
         shown = preview(list(chosen.values()))
-        if as_json:
-            print_json({"portal": portal_address, "would_send": shown})
-        else:
-            print_json(shown)
+        print_json({"portal": portal_address, "would_send": shown} if as_json else shown)
         return
-    if not (yes or config.value(home, "share")):
-        print_json(preview(list(chosen.values()))) if not as_json else None
+    agreed = list(config.value(home, "share"))
+    if not yes and portal_address not in agreed:
         if as_json or not sys.stdin.isatty():
             raise UsageError(
-                "You have not agreed yet that results are uploaded.",
-                hint="Look at `cr push --dry-run`; then give --yes, or `cr config set share true`.",
+                f"You have not agreed yet that results are uploaded to {portal_address}.",
+                hint="Look at `cr push --dry-run`; then give --yes, or `cr config set share " + portal_address + "`.",
             )
-        click.confirm(
-            f"Send {'this' if len(chosen) == 1 else f'these {len(chosen)} results'} to {portal_address}, and later results without asking?",
-            abort=True,
-        )
-        config.store_value(home, "share", "true")
+        print_json(preview(list(chosen.values())))
+        what = "this result" if len(chosen) == 1 else f"these {len(chosen)} results"
+        if not click.confirm(f"Send {what} to {portal_address}, and later ones without asking?"):
+            click.echo("Nothing was sent.")
+            return
+        config.store_value(home, "share", ",".join([*agreed, portal_address]))
     sent = send(list(chosen.values()), portal_address, queue, offline=bool(config.value(home, "offline")))
     if as_json:
-        print_json(
-            {
-                "portal": portal_address,
-                "results": [{"id": s.id, "status": s.status, "address": s.address, "reason": s.reason} for s in sent],
-            }
-        )
+        rows = [{"id": s.id, "status": s.status, "address": s.address, "reason": s.reason} for s in sent]
+        print_json({"portal": portal_address, "results": rows})
     else:
         click.echo(table([[s.id[:12], s.status, s.address or s.reason] for s in sent], ["result", "status", ""]))
-    if any(s.status == "queued" for s in sent):
+    waiting = [s for s in sent if s.status == "queued"]
+    if waiting:
+        count = "1 result waits" if len(waiting) == 1 else f"{len(waiting)} results wait"
         raise NetworkError(
-            f"{sum(s.status == 'queued' for s in sent)} results wait in the queue: {next(s.reason for s in sent if s.status == 'queued')}",
+            f"{count} in the queue: {waiting[0].reason}",
             hint="`cr push` sends them when the portal is back; nothing is lost.",
         )
     if any(s.status == "refused" for s in sent):
-        raise CrError(
-            "The portal refused some results: "
-            + "; ".join(dict.fromkeys(s.reason for s in sent if s.status == "refused")),
-            hint="They stay in the local history.",
-        )
-    if not as_json:
-        note("Thank you.")
+        reasons = "; ".join(dict.fromkeys(s.reason for s in sent if s.status == "refused"))
+        raise CrError(f"The portal refused some results: {reasons}", hint="They stay in the local history.")

@@ -20,10 +20,13 @@ _VERBS = {
     "reuse": "reuse",
     "use": "use",
     "have": "have",
+    "copy": "copy",
     "download": "fetch",
     "generate": "generate",
     "environment": "install",
 }
+
+_WORK = ("copy", "download", "generate", "environment")
 
 
 def _request_options(command: Any) -> Any:
@@ -105,8 +108,8 @@ def _print_plan(plan: Plan) -> None:
     for step in sorted(plan.steps, key=lambda s: order.index(s.action)):
         size = "?" if step.size is None else human_bytes(step.size) if step.size else ""
         rows.append([_VERBS[step.action], step.what, size, step.origin])
-    click.echo(table(rows, ["what", "version", "size", "from"], right=[2]))
-    todo = [s for s in plan.steps if s.action in ("download", "generate", "environment")]
+    click.echo(table(rows, ["step", "what", "size", "from"], right=[2]))
+    todo = [s for s in plan.steps if s.action in _WORK]
     total = sum(s.size or 0 for s in todo)
     click.echo(
         f"{len(plan.steps) - len(todo)} there already, {len(todo)} to install"
@@ -184,7 +187,7 @@ def init(
     made = make_plan(
         current, _wish(solution, variants, all_variants, pins, forbid, install_, locked, upgrade), directory
     )
-    todo = [s for s in made.steps if s.action in ("download", "generate", "environment")]
+    todo = [s for s in made.steps if s.action in _WORK]
     if not as_json and todo:
         _print_plan(made)
     progress = TerminalProgress()
