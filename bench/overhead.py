@@ -103,9 +103,7 @@ def main() -> int:
     arguments = parser.parse_args()
     models = [(path, path.name) for path in arguments.models] or default_models()
     if not models:
-        print(
-            "no model to measure: neither the test material nor the demo's models are there", file=sys.stderr
-        )
+        print("no model to measure: neither the test material nor the demo's models are there", file=sys.stderr)
         return 2
     print(f"{'model':46} {'bare p50':>11} {'ratio':>8}  95 % interval")
     worst = 0.0

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from codereef.canonical import pretty_json
+from codereef.disk import write_atomic
 from codereef.errors import MetadataError, UsageError
-from codereef.files import pretty_json, write_atomic
 from codereef.home import Home
 from codereef.meta.reference import nearest
 
@@ -143,5 +144,5 @@ def store_value(home: Home, name: str, text: str | None) -> Any:
         document.pop(key.name, None)
     else:
         document[key.name] = _typed(key, text, key.name)
-    write_atomic(home.config, pretty_json(document), action="save the settings")
+    write_atomic(home.config, pretty_json(document), what="the settings")
     return document.get(key.name, key.default)

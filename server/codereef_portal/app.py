@@ -58,9 +58,7 @@ def readyz(request: Request) -> Health:
         with database_of(request).reading() as session:
             session.execute(text("SELECT n FROM counter LIMIT 1"))
     except Exception as error:
-        raise problems.PortalError(
-            503, "The database does not answer.", hint="See the portal's log."
-        ) from error
+        raise problems.PortalError(503, "The database does not answer.", hint="See the portal's log.") from error
     return Health(status="ok", version=codereef.__version__)
 
 
@@ -72,9 +70,7 @@ def readyz(request: Request) -> Health:
 def get_schema(name: Name) -> Response:
     """Return one of the published JSON Schemas: a kind, `lock`, `result` or `common`."""
     if name not in SCHEMA_NAMES:
-        raise NotFoundError(
-            f"No schema {name[:80]} is published.", hint=f"There are {', '.join(SCHEMA_NAMES)}."
-        )
+        raise NotFoundError(f"No schema {name[:80]} is published.", hint=f"There are {', '.join(SCHEMA_NAMES)}.")
     return JSONResponse(load_schema(name), media_type="application/schema+json")
 
 

@@ -28,9 +28,7 @@ def _session(request: Request) -> Iterator[Session]:
 
 
 ReadSession = Annotated[Session, Depends(_session)]
-Cursor = Annotated[
-    str | None, Query(max_length=400, pattern=_NO_NUL, description="`next_cursor` of the page before")
-]
+Cursor = Annotated[str | None, Query(max_length=400, pattern=_NO_NUL, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows on a page")]
 Word = Annotated[str, Query(max_length=300, pattern=_NO_NUL)]
 Name = Annotated[str, Path(max_length=300, pattern=_NO_NUL)]

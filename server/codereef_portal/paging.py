@@ -43,18 +43,11 @@ def decode_cursor(text: str, kind: type[float] | type[str] | type[int]) -> tuple
         if kind is str:
             good = good and isinstance(value, str) and "\x00" not in value
         else:
-            good = (
-                good
-                and isinstance(value, (int, float))
-                and not isinstance(value, bool)
-                and math.isfinite(value)
-            )
+            good = good and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     except (ValueError, TypeError, binascii.Error, OverflowError, RecursionError):
         good = False
     if not good:
-        raise UsageError(
-            "The cursor is not one that this list gave out.", hint="Start again without `cursor`."
-        )
+        raise UsageError("The cursor is not one that this list gave out.", hint="Start again without `cursor`.")
     return (value if kind is str else kind(value)), identity
 
 

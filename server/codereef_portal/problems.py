@@ -50,9 +50,7 @@ class PortalError(Exception):
         errors: what is wrong where.
     """
 
-    def __init__(
-        self, status: int, detail: str, *, hint: str = "", errors: Sequence[ProblemItem] = ()
-    ) -> None:
+    def __init__(self, status: int, detail: str, *, hint: str = "", errors: Sequence[ProblemItem] = ()) -> None:
         super().__init__(detail)
         self.status, self.detail, self.hint, self.errors = status, detail, hint, list(errors)
 
@@ -116,9 +114,7 @@ def install(app: FastAPI) -> None:
         hint = "Look for it by name with the search." if error.status_code == 404 else ""
         answer = _answer(
             request,
-            PortalError(
-                error.status_code, f"{request.method} {request.url.path}: {error.detail}.", hint=hint
-            ),
+            PortalError(error.status_code, f"{request.method} {request.url.path}: {error.detail}.", hint=hint),
         )
         answer.headers.update(error.headers or {})
         return answer
@@ -129,9 +125,7 @@ def install(app: FastAPI) -> None:
             ProblemItem(path=".".join(str(part) for part in item["loc"]), message=str(item["msg"]))
             for item in error.errors()
         ]
-        return _answer(
-            request, PortalError(422, "The request has parameters that cannot be used.", errors=items)
-        )
+        return _answer(request, PortalError(422, "The request has parameters that cannot be used.", errors=items))
 
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> Response:

@@ -34,9 +34,7 @@ def lay_out(path: str, mirror: Any, folder: Path, variants: dict[str, str]) -> l
         target = folder / file["name"]
         target.parent.mkdir(parents=True, exist_ok=True)
         source = (
-            ROOT / path / file["path"]
-            if "path" in file
-            else mirror.path(by_hash.get(file["sha256"], file["name"]))
+            ROOT / path / file["path"] if "path" in file else mirror.path(by_hash.get(file["sha256"], file["name"]))
         )
         target.symlink_to(source)
         names.append(file["name"])

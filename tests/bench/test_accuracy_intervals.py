@@ -21,13 +21,40 @@ def scene(images: int, seed: int, *, crowd: bool = False) -> tuple[dict[str, Any
     for image in range(1, images + 1):
         for _ in range(chance.randint(0, 4)):
             box = [chance.uniform(0, 60), chance.uniform(0, 60), chance.uniform(8, 40), chance.uniform(8, 40)]
-            annotations.append({"id": len(annotations) + 1, "image_id": image, "category_id": chance.randint(1, 3), "bbox": box, "area": box[2] * box[3], "iscrowd": int(crowd and chance.random() < 0.1)})
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": chance.randint(1, 3),
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": int(crowd and chance.random() < 0.1),
+                }
+            )
             if chance.random() < 0.8:
                 moved = [v + chance.gauss(0, 2) for v in box[:2]] + [max(1.0, v + chance.gauss(0, 2)) for v in box[2:]]
-                detections.append({"image_id": image, "category_id": annotations[-1]["category_id"], "bbox": moved, "score": chance.random()})
+                detections.append(
+                    {
+                        "image_id": image,
+                        "category_id": annotations[-1]["category_id"],
+                        "bbox": moved,
+                        "score": chance.random(),
+                    }
+                )
         if chance.random() < 0.5:
-            detections.append({"image_id": image, "category_id": chance.randint(1, 3), "bbox": [1, 1, 20, 20], "score": chance.random()})
-    truth = {"images": [{"id": i, "width": 100, "height": 100} for i in range(1, images + 1)], "annotations": annotations, "categories": [{"id": c, "name": str(c)} for c in (1, 2, 3, 4)]}
+            detections.append(
+                {
+                    "image_id": image,
+                    "category_id": chance.randint(1, 3),
+                    "bbox": [1, 1, 20, 20],
+                    "score": chance.random(),
+                }
+            )
+    truth = {
+        "images": [{"id": i, "width": 100, "height": 100} for i in range(1, images + 1)],
+        "annotations": annotations,
+        "categories": [{"id": c, "name": str(c)} for c in (1, 2, 3, 4)],
+    }
     return truth, detections
 
 
@@ -38,7 +65,12 @@ def test_a_draw_of_every_image_once_is_what_pycocotools_says(seed: int) -> None:
         reference, results = COCO(), COCO()
         reference.dataset = truth
         reference.createIndex()
-        results.dataset = {**truth, "annotations": [{**d, "id": i + 1, "area": d["bbox"][2] * d["bbox"][3], "iscrowd": 0} for i, d in enumerate(detections)]}
+        results.dataset = {
+            **truth,
+            "annotations": [
+                {**d, "id": i + 1, "area": d["bbox"][2] * d["bbox"][3], "iscrowd": 0} for i, d in enumerate(detections)
+            ],
+        }
         results.createIndex()
         evaluation = COCOeval(reference, results, "bbox")
         evaluation.evaluate()

@@ -101,9 +101,7 @@ def put(data: dict[str, Any], path: str, value: Any) -> None:
         ("output", KeyError, "output must be text, found nothing"),
     ],
 )
-def test_a_wrong_request_names_the_key(
-    request_data: dict[str, Any], path: str, value: Any, message: str
-) -> None:
+def test_a_wrong_request_names_the_key(request_data: dict[str, Any], path: str, value: Any, message: str) -> None:
     put(request_data, path, value)
     with pytest.raises(UsageError, match=message):
         parse_request(request_data)
@@ -159,9 +157,7 @@ def dataset(tmp_path: Path, annotations: Annotations, *images: str) -> DatasetSp
 def test_labels_csv_gives_truth_and_names(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,class_index,name\nb.png,2,two\na.png,0,\n", encoding="utf-8")
     (tmp_path / "l.txt").write_text("zero\none\nzwei\n", encoding="utf-8")
-    read = open_dataset(
-        dataset(tmp_path, Annotations("labels-csv", "images", "t.csv", "l.txt"), "a.png", "b.png")
-    )
+    read = open_dataset(dataset(tmp_path, Annotations("labels-csv", "images", "t.csv", "l.txt"), "a.png", "b.png"))
     assert [(item.name, item.truth) for item in read.items] == [("b.png", 2), ("a.png", 0)]
     assert read.labels == {0: "zero", 1: "one", 2: "two"}
 
@@ -190,9 +186,7 @@ def test_a_dataset_without_annotations_lists_its_images_by_name(tmp_path: Path) 
 
 def test_a_file_that_is_not_coco_is_named(tmp_path: Path) -> None:
     (tmp_path / "i.json").write_text('{"images": []}', encoding="utf-8")
-    with pytest.raises(
-        MetadataError, match=r"i\.json is not a COCO instances file: KeyError\('categories'\)"
-    ):
+    with pytest.raises(MetadataError, match=r"i\.json is not a COCO instances file: KeyError\('categories'\)"):
         open_dataset(dataset(tmp_path, Annotations("coco", "images", "i.json", None)))
 
 
@@ -300,9 +294,7 @@ def test_peak_memory_is_that_of_the_child_and_not_of_its_parent() -> None:
 
 def test_importing_the_room_imports_nothing_else() -> None:
     code = "import sys; import codereef.bench; print(sorted(m for m in sys.modules if m.split('.')[0] in ('numpy', 'PIL', 'codereef')))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT / "client"
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT / "client")
     assert done.stdout.strip() == "['codereef', 'codereef.bench']"
 
 
@@ -311,9 +303,7 @@ def test_bad_arguments_and_requests_exit_with_2(tmp_path: Path) -> None:
     none = subprocess.run([sys.executable, "-I", str(main)], capture_output=True, text=True)
     assert none.returncode != 0 and "usage: main.py REQUEST.json" in none.stderr
     path = tmp_path / "r.json"
-    path.write_text(
-        json.dumps({"harness": str(ROOT / "client" / "codereef"), "format": "x"}), encoding="utf-8"
-    )
+    path.write_text(json.dumps({"harness": str(ROOT / "client" / "codereef"), "format": "x"}), encoding="utf-8")
     bad = subprocess.run([sys.executable, "-I", str(main), str(path)], capture_output=True, text=True)
     assert bad.returncode == 2
     assert json.loads(bad.stderr)["error"]["code"] == "usage"

@@ -99,9 +99,7 @@ def test_ssd_mobilenet_boxes_and_map_equal_an_independent_computation(
     values = [response["metrics"][name]["value"] for name in ("mAP", "AP50", "AP75")]
     np.testing.assert_allclose(values, reference_coco(truth_file, detections), atol=1e-9)
     # The mirror's own numbers, computed elsewhere with Pillow's bilinear resize.
-    numbers = json.loads(mirror.path("dev_reference_metrics.json").read_text(encoding="utf-8"))["metrics"][
-        published
-    ]
+    numbers = json.loads(mirror.path("dev_reference_metrics.json").read_text(encoding="utf-8"))["metrics"][published]
     np.testing.assert_allclose(values, [numbers[k] for k in ("AP", "AP50", "AP75")], atol=1e-6)
 
 
@@ -130,12 +128,8 @@ def test_fastestdet_equals_an_independent_computation(tmp_path: Path, mirror: An
 
     truth_file = mirror.path("dev_val2017_ccby_instances.json")
     truth = json.loads(truth_file.read_text(encoding="utf-8"))
-    categories = [
-        c["id"] for c in json.loads(mirror.path("dev_val2017_ccby_instances.json").read_text())["categories"]
-    ]
-    session = onnxruntime.InferenceSession(
-        str(mirror.path("FastestDet.onnx")), providers=["CPUExecutionProvider"]
-    )
+    categories = [c["id"] for c in json.loads(mirror.path("dev_val2017_ccby_instances.json").read_text())["categories"]]
+    session = onnxruntime.InferenceSession(str(mirror.path("FastestDet.onnx")), providers=["CPUExecutionProvider"])
     detections = []
     for entry in truth["images"]:
         rgb = np.asarray(Image.open(mirror.path(entry["file_name"])).convert("RGB"))
@@ -174,8 +168,7 @@ def half_pixel_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarra
     columns = (np.arange(width) + 0.5) * image.shape[1] / width - 0.5
     grid = np.meshgrid(rows, columns, indexing="ij")
     planes = [
-        ndimage.map_coordinates(image[:, :, c].astype(np.float64), grid, order=1, mode="nearest")
-        for c in range(3)
+        ndimage.map_coordinates(image[:, :, c].astype(np.float64), grid, order=1, mode="nearest") for c in range(3)
     ]
     return np.clip(np.rint(np.round(np.stack(planes, axis=2), 6)), 0, 255).astype(np.uint8)
 
@@ -225,17 +218,13 @@ def test_mobilenets_recognise_what_they_are_known_to(
     image, label = known[model]
     assert best[image]["label"] == label
     if model == "mobilenet-v1-classification":
-        assert best[image]["score"] == pytest.approx(
-            0.969 if variants["precision"] == "int8" else 0.988, abs=0.02
-        )
+        assert best[image]["score"] == pytest.approx(0.969 if variants["precision"] == "int8" else 0.988, abs=0.02)
     hits = sum(item["classes"][0]["class_index"] == item["truth"] for item in items)
     assert response["metrics"]["top1"]["value"] == pytest.approx(hits / 3)
 
 
 def test_a_wrong_normalisation_calls_the_orange_a_lemon(tmp_path: Path, mirror: Any) -> None:
-    request = make_request(
-        tmp_path, mirror, "mobilenet-v2-classification", IMAGES, variants={"format": "onnx"}
-    )
+    request = make_request(tmp_path, mirror, "mobilenet-v2-classification", IMAGES, variants={"format": "onnx"})
     steps = request["model"]["manifest"]["inputs"][0]["steps"]
     request["model"]["manifest"]["inputs"][0]["steps"] = [s for s in steps if "normalize" not in s]
     status, _, _ = run(tmp_path, "image-classification", request)
@@ -365,9 +354,7 @@ def test_a_damaged_image_fails_with_its_name(tmp_path: Path, mirror: Any) -> Non
     assert "000000006818.jpg" in response["error"]
 
 
-def test_a_manifest_with_the_wrong_element_type_is_refused_before_measuring(
-    tmp_path: Path, mirror: Any
-) -> None:
+def test_a_manifest_with_the_wrong_element_type_is_refused_before_measuring(tmp_path: Path, mirror: Any) -> None:
     request = make_request(tmp_path, mirror, SSD, SUBSET, variants={"format": "tflite"})
     request["model"]["manifest"]["inputs"][0]["dtype"] = "float32"
     status, response, _ = run(tmp_path, "object-detection", request)

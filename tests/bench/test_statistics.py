@@ -108,9 +108,7 @@ def test_summary_of_a_steady_series() -> None:
         assert metric.interval is not None and metric.interval[0] < metric.value < metric.interval[1]
     throughput = summary.metrics["throughput"]
     assert throughput.value == pytest.approx(1200 / values.sum())
-    assert (
-        throughput.interval is not None and throughput.interval[0] < throughput.value < throughput.interval[1]
-    )
+    assert throughput.interval is not None and throughput.interval[0] < throughput.value < throughput.interval[1]
     assert summary.warnings == ()
 
 
@@ -119,10 +117,7 @@ def test_drift_between_the_halves_is_said() -> None:
     assert statistics.drift(values) == pytest.approx(0.06)
     (warning,) = statistics.summarise_latency(values, 0.95, 1).warnings
     assert "+6.0%" in warning
-    assert (
-        statistics.summarise_latency(np.concatenate([values[:50], values[50:] - 0.02]), 0.95, 1).warnings
-        == ()
-    )
+    assert statistics.summarise_latency(np.concatenate([values[:50], values[50:] - 0.02]), 0.95, 1).warnings == ()
 
 
 def test_one_sample_gives_a_mean_and_no_uncertainty() -> None:

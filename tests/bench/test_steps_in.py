@@ -176,9 +176,7 @@ def test_integer_images_round_half_to_even_and_saturate() -> None:
 )
 def test_antialias_methods_are_pillows(image: Path, method: str, theirs: Image.Resampling) -> None:
     expected = np.asarray(Image.open(image).resize((20, 11), theirs))
-    np.testing.assert_array_equal(
-        process(image, RGB, {"resize": {"to": [11, 20], "method": method}})[0], expected
-    )
+    np.testing.assert_array_equal(process(image, RGB, {"resize": {"to": [11, 20], "method": method}})[0], expected)
     plane = picture(37, 52)[:, :, 0].astype(np.float32)
     expected = np.asarray(Image.fromarray(plane).resize((20, 11), theirs))
     np.testing.assert_array_equal(resample.resize(plane[:, :, None], 11, 20, method)[:, :, 0], expected)
@@ -194,12 +192,8 @@ def test_antialias_of_an_unfit_type_names_step_and_type(image: Path) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("shorter", "expected"), [(37, (37, 52)), (74, (74, 104)), (10, (10, 14)), (20, (20, 28))]
-)
-def test_resize_to_a_shorter_side_keeps_the_aspect_ratio(
-    image: Path, shorter: int, expected: tuple[int, int]
-) -> None:
+@pytest.mark.parametrize(("shorter", "expected"), [(37, (37, 52)), (74, (74, 104)), (10, (10, 14)), (20, (20, 28))])
+def test_resize_to_a_shorter_side_keeps_the_aspect_ratio(image: Path, shorter: int, expected: tuple[int, int]) -> None:
     # 52 * 10 / 37 = 14.05, 52 * 20 / 37 = 28.1
     result, _ = process(image, RGB, {"resize": {"shorter": shorter, "method": "nearest"}})
     assert result.shape[:2] == expected
@@ -231,9 +225,7 @@ def test_scale_multiplies_then_adds_in_float32(image: Path) -> None:
 def test_normalize_works_by_channel_before_and_after_layout(image: Path) -> None:
     mean, std = [1.0, 2.0, 3.0], [10.0, 20.0, 40.0]
     step = {"normalize": {"mean": mean, "std": std}}
-    expected = np.stack(
-        [(picture(37, 52)[:, :, c].astype(float) - mean[c]) / std[c] for c in range(3)], axis=2
-    )
+    expected = np.stack([(picture(37, 52)[:, :, c].astype(float) - mean[c]) / std[c] for c in range(3)], axis=2)
     before, _ = process(image, RGB, step, {"layout": {"to": "NCHW"}})
     after, _ = process(image, RGB, {"layout": {"to": "NCHW"}}, step)
     np.testing.assert_allclose(before, expected.transpose(2, 0, 1)[None], rtol=1e-6)

@@ -102,9 +102,7 @@ def test_slice_along_an_axis_that_is_not_there_is_an_error() -> None:
 
 def test_multiply_broadcasts() -> None:
     steps = [{"multiply": {"tensor": "s", "with": "o"}}, BOXES, SCORES]
-    found = detect(
-        steps, {"b": [[0, 0, 1, 1], [0, 0, 2, 2]], "s": [[0.5, 1.0], [0.25, 0.5]], "o": [[0.5], [1.0]]}
-    )
+    found = detect(steps, {"b": [[0, 0, 1, 1], [0, 0, 2, 2]], "s": [[0.5, 1.0], [0.25, 0.5]], "o": [[0.5], [1.0]]})
     assert found.scores.tolist() == [0.25, 0.5, 0.25, 0.5]
 
 
@@ -148,9 +146,7 @@ def test_decode_boxes_follows_the_ssd_paper(tmp_path: Path) -> None:
         ("anchors.npy", "cxcywh", "cxcywh", offsets),
         ("swapped.json", "cycxhw", "cycxhw", offsets[:, [1, 0, 3, 2]]),
     ):
-        step = {
-            "decode-boxes": {**args, "anchors": anchor_file, "anchor_format": anchor_format, "order": order}
-        }
+        step = {"decode-boxes": {**args, "anchors": anchor_file, "anchor_format": anchor_format, "order": order}}
         found = detect([step, read, SCORES], {"b": tensor[None], "s": np.ones((1, 5, 1))}, folder=tmp_path)
         np.testing.assert_allclose(found.boxes, expected, rtol=1e-9)
 
@@ -203,9 +199,7 @@ def test_threshold_keeps_scores_that_reach_it() -> None:
     }
     found = detect([BOXES, SCORES, {"threshold": {"score": 0.5}}], tensors)
     assert list(zip(found.classes.tolist(), found.scores.tolist())) == [(0, 0.5), (1, 0.6)]
-    chosen = detect(
-        [BOXES, {"classes": {"tensor": "c", "scores": "t"}}, {"threshold": {"score": 0.5}}], tensors
-    )
+    chosen = detect([BOXES, {"classes": {"tensor": "c", "scores": "t"}}, {"threshold": {"score": 0.5}}], tensors)
     assert chosen.classes.tolist() == [3]
 
 
@@ -230,9 +224,7 @@ candidate = st.tuples(box, st.integers(0, 2), st.integers(0, 6))
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    st.lists(candidate, max_size=25), st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.integers(1, 12), st.booleans()
-)
+@given(st.lists(candidate, max_size=25), st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.integers(1, 12), st.booleans())
 def test_nms_equals_a_naive_implementation(rows: list[Any], iou: float, limit: int, per_class: bool) -> None:
     boxes = np.array([[x, y, x + w, y + h] for (x, y, w, h), _, _ in rows], dtype=float).reshape(-1, 4)
     found = Detections(
@@ -251,9 +243,7 @@ def test_nms_step_suppresses_within_a_class_unless_told_otherwise() -> None:
     tensors = {"b": [[0, 0, 10, 10], [0, 0, 10, 9]], "s": [[0.9, 0.0], [0.3, 0.8]]}
     steps = [BOXES, SCORES, {"threshold": {"score": 0.1}}]
     assert detect([*steps, {"nms": {"iou": 0.5, "max": 9}}], tensors).scores.tolist() == [0.9, 0.8]
-    assert detect([*steps, {"nms": {"iou": 0.5, "max": 9, "per_class": False}}], tensors).scores.tolist() == [
-        0.9
-    ]
+    assert detect([*steps, {"nms": {"iou": 0.5, "max": 9, "per_class": False}}], tensors).scores.tolist() == [0.9]
     assert detect([*steps, {"nms": {"iou": 0.95, "max": 9}}], tensors).scores.tolist() == [0.9, 0.8, 0.3]
 
 

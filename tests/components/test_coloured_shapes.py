@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The coloured-shapes generator: the same bytes everywhere, disjoint splits, truthful annotations."""
+
 from __future__ import annotations
 
 import hashlib
@@ -18,10 +19,12 @@ np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")
 
 GENERATOR = Path(__file__).resolve().parents[2] / "components" / "dataset" / "coloured-shapes" / "generate.py"
-DIGESTS = {"50": "e8f0ed233116823044a265090fb780ce625df2ecb32130c5256802c832466e69",
-           "500": "248b72be5c16c5f851d248e9a91b0423672e088633956b6bc81914571df235d7"}
-COMPARED = 60          # images of each split in the quick test
-TRAINED_ON = 12000     # images that shapes-ssd was trained on
+DIGESTS = {
+    "50": "e8f0ed233116823044a265090fb780ce625df2ecb32130c5256802c832466e69",
+    "500": "248b72be5c16c5f851d248e9a91b0423672e088633956b6bc81914571df235d7",
+}
+COMPARED = 60  # images of each split in the quick test
+TRAINED_ON = 12000  # images that shapes-ssd was trained on
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def generate() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "dont_write_bytecode", True)      # a component's folder holds what it publishes
+        patch.setattr(sys, "dont_write_bytecode", True)  # a component's folder holds what it publishes
         spec.loader.exec_module(module)
     return module
 
@@ -70,7 +73,8 @@ def test_printed_digest_is_that_of_the_files_on_disk(fifty: tuple[Path, str]) ->
 
 @pytest.mark.slow
 def test_five_hundred_has_the_published_digest_and_begins_with_the_fifty(
-        generate: ModuleType, fifty: tuple[Path, str], tmp_path: Path) -> None:
+    generate: ModuleType, fifty: tuple[Path, str], tmp_path: Path
+) -> None:
     assert generate.write_dataset(tmp_path, 500) == DIGESTS["500"]
     for path in (fifty[0] / "images").iterdir():
         assert path.read_bytes() == (tmp_path / "images" / path.name).read_bytes()
@@ -82,7 +86,7 @@ def test_train_and_validation_share_no_image(generate: ModuleType) -> None:
         return {hashlib.sha256(scene.pixels.tobytes()).hexdigest() for scene in found}
 
     train, validation = digests("train"), digests("validation")
-    assert len(train) == len(validation) == COMPARED       # nor does a split repeat itself
+    assert len(train) == len(validation) == COMPARED  # nor does a split repeat itself
     assert not train & validation
 
 
@@ -110,11 +114,11 @@ def test_boxes_and_areas_match_the_visible_pixels(generate: ModuleType) -> None:
             mask = scene.owner == index + 1
             x, y, width, height = shape.box
             assert int(mask.sum()) == shape.area
-            assert mask[y:y + height, x:x + width].sum() == shape.area      # nothing outside the box
-            assert mask[y].any() and mask[y + height - 1].any()             # and the box is tight
+            assert mask[y : y + height, x : x + width].sum() == shape.area  # nothing outside the box
+            assert mask[y].any() and mask[y + height - 1].any()  # and the box is tight
             assert mask[:, x].any() and mask[:, x + width - 1].any()
             painted = scene.pixels[mask].astype(int)
-            assert np.abs(painted - np.array(shape.colour)).max() <= 12     # fill with its grain
+            assert np.abs(painted - np.array(shape.colour)).max() <= 12  # fill with its grain
             objects += 1
     assert objects > 100
 
@@ -128,8 +132,11 @@ def test_written_annotations_are_those_of_the_scenes(generate: ModuleType, fifty
         with Image.open(fifty[0] / "images" / entry["file_name"]) as image:
             assert image.size == (entry["width"], entry["height"])
             assert np.array_equal(np.asarray(image), scene.pixels)
-        listed = [(a["category_id"], tuple(a["bbox"]), a["area"], a["iscrowd"])
-                  for a in document["annotations"] if a["image_id"] == number]
+        listed = [
+            (a["category_id"], tuple(a["bbox"]), a["area"], a["iscrowd"])
+            for a in document["annotations"]
+            if a["image_id"] == number
+        ]
         assert listed == [(generate.LABELS.index(s.label) + 1, s.box, s.area, 0) for s in scene.shapes]
     assert [a["id"] for a in document["annotations"]] == list(range(1, len(document["annotations"]) + 1))
 
@@ -139,7 +146,7 @@ def test_every_shape_colour_and_canvas_occurs_and_sizes_start_small(generate: Mo
     shapes = [shape for scene in scenes for shape in scene.shapes]
     counts = [sum(shape.label == label for shape in shapes) for label in generate.LABELS]
     assert min(counts) > 0.6 * max(counts)
-    for label in generate.LABELS:                       # the colour says nothing about the class
+    for label in generate.LABELS:  # the colour says nothing about the class
         mean = np.array([shape.colour for shape in shapes if shape.label == label]).mean(axis=0)
         assert np.all(np.abs(mean - 127.5) < 40)
     assert {scene.owner.shape[::-1] for scene in scenes} == set(generate.CANVASES)
@@ -167,8 +174,7 @@ def test_unknown_size_is_refused_with_the_known_ones(tmp_path: Path) -> None:
 def test_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "mine.txt").write_text("mine", encoding="utf-8")
-    done = run_generator(tmp_path, {"output": str(tmp_path / "output"), "variants": {"size": "50"},
-                                    "options": {}})
+    done = run_generator(tmp_path, {"output": str(tmp_path / "output"), "variants": {"size": "50"}, "options": {}})
     assert done.returncode == 2
     assert "not empty" in done.stderr
     assert [p.name for p in (tmp_path / "output").iterdir()] == ["mine.txt"]

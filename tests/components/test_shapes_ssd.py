@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shapes-ssd model files: their digests, their signatures, and that they detect what they claim."""
+
 from __future__ import annotations
 
 import hashlib
@@ -47,8 +48,11 @@ def test_anchors_follow_the_documented_rule() -> None:
 
 
 def test_labels_of_model_and_dataset_agree() -> None:
-    lines = [line for line in (MODEL / "network.py").read_text(encoding="utf-8").splitlines()
-             if line.startswith("CLASSES = ")]
+    lines = [
+        line
+        for line in (MODEL / "network.py").read_text(encoding="utf-8").splitlines()
+        if line.startswith("CLASSES = ")
+    ]
     dataset = [line for line in GENERATOR.read_text(encoding="utf-8").splitlines() if line.startswith("LABELS = ")]
     assert len(lines) == len(dataset) == 1
     assert lines[0].removeprefix("CLASSES") == dataset[0].removeprefix("LABELS")
@@ -57,12 +61,14 @@ def test_labels_of_model_and_dataset_agree() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_onnx_signature_is_the_declared_one(precision: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    session = onnxruntime.InferenceSession(str(MODEL / f"shapes-ssd-{precision}.onnx"),
-                                           providers=["CPUExecutionProvider"])
-    assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [
-        ("image", "tensor(float)", [1, 3, 128, 128])]
+    session = onnxruntime.InferenceSession(
+        str(MODEL / f"shapes-ssd-{precision}.onnx"), providers=["CPUExecutionProvider"]
+    )
+    assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [("image", "tensor(float)", [1, 3, 128, 128])]
     assert [(o.name, o.type, o.shape) for o in session.get_outputs()] == [
-        ("boxes", "tensor(float)", [1, 672, 4]), ("scores", "tensor(float)", [1, 672, 5])]
+        ("boxes", "tensor(float)", [1, 672, 4]),
+        ("scores", "tensor(float)", [1, 672, 5]),
+    ]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -75,7 +81,9 @@ def test_tflite_signature_is_the_declared_one(precision: str) -> None:
 
     assert described(interpreter.get_input_details()) == [("image", [1, 128, 128, 3], np.float32)]
     assert described(interpreter.get_output_details()) == [
-        ("boxes", [1, 672, 4], np.float32), ("scores", [1, 672, 5], np.float32)]
+        ("boxes", [1, 672, 4], np.float32),
+        ("scores", [1, 672, 5], np.float32),
+    ]
 
 
 def test_onnx_and_tflite_fp32_give_the_same_tensors() -> None:
@@ -90,7 +98,7 @@ def test_onnx_and_tflite_fp32_give_the_same_tensors() -> None:
     interpreter.invoke()
     for detail, wanted in zip(interpreter.get_output_details(), expected):
         assert np.allclose(interpreter.get_tensor(detail["index"]), wanted, rtol=0, atol=1e-3)
-        assert float(np.std(wanted)) > 0.1                 # a dead network would agree as well
+        assert float(np.std(wanted)) > 0.1  # a dead network would agree as well
 
 
 @pytest.mark.slow
@@ -100,11 +108,15 @@ def test_all_four_files_detect_and_agree(tmp_path: Path) -> None:
     output = tmp_path / "data"
     output.mkdir()
     request = tmp_path / "request.json"
-    request.write_text(json.dumps({"output": str(output), "variants": {"size": "50"}, "options": {}}),
-                       encoding="utf-8")
+    request.write_text(json.dumps({"output": str(output), "variants": {"size": "50"}, "options": {}}), encoding="utf-8")
     subprocess.run([sys.executable, str(GENERATOR), str(request)], check=True, capture_output=True)
-    done = subprocess.run([sys.executable, "-B", "evaluate.py", str(output), *MODELS], cwd=MODEL, check=True,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-B", "evaluate.py", str(output), *MODELS],
+        cwd=MODEL,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     measured = {line["model"]: line["mAP"] for line in map(json.loads, done.stdout.splitlines())}
     assert set(measured) == set(MODELS)
     assert measured["shapes-ssd-fp32.onnx"] >= 0.50

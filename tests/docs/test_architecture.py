@@ -17,35 +17,36 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "client" / "codereef"
 
-#: room -> rooms it may import. A module at the top (`files.py`) is a room of its own. Everybody may know the
+#: room -> rooms it may import. A module at the top (`disk.py`) is a room of its own. Everybody may know the
 #: client's version (`codereef.__version__`), which is not listed.
 ALLOWED: dict[str, set[str]] = {
     # The ground floor: knows nothing but errors.
     "errors": set(),
     "embedded": set(),
     "home": set(),
-    "files": {"errors"},
-    "store": {"errors"},
+    "canonical": set(),
+    "disk": {"errors"},
+    "store": {"canonical", "disk", "errors"},
     "target": {"errors"},
     "bench": {"errors"},  # runs inside the solution's interpreter, where no other room can be imported
     "detect": {"errors"},
-    "meta": {"embedded", "errors", "files"},
+    "meta": {"canonical", "embedded", "errors"},
     # What is known about components, and what follows from it.
-    "config": {"errors", "files", "home", "meta"},
-    "repo": {"embedded", "errors", "files", "home", "meta"},
+    "config": {"canonical", "disk", "errors", "home", "meta"},
+    "repo": {"canonical", "disk", "embedded", "errors", "home", "meta"},
     "solve": {"detect", "errors", "meta", "repo"},
-    "lock": {"detect", "errors", "files", "meta", "repo", "solve"},
+    "lock": {"canonical", "detect", "disk", "errors", "meta", "repo", "solve"},
     # What changes the disk, runs programs and keeps results.
-    "install": {"detect", "errors", "lock", "meta", "repo", "store"},
-    "record": {"bench", "errors", "files", "meta"},
-    "run": {"detect", "embedded", "errors", "files", "home", "install", "lock", "meta", "record", "repo", "target"},
-    "portal": {"errors", "files", "home", "record"},
+    "install": {"canonical", "detect", "disk", "errors", "lock", "meta", "repo", "store"},
+    "record": {"bench", "canonical", "disk", "errors", "meta"},
+    "run": {"canonical", "detect", "embedded", "errors", "home", "install", "lock", "meta", "record", "repo", "target"},
+    "portal": {"canonical", "disk", "errors", "home", "record"},
     # What joins the rooms, and the edge.
     "workspace": {
         "config",
         "detect",
+        "disk",
         "errors",
-        "files",
         "home",
         "install",
         "lock",
@@ -56,10 +57,11 @@ ALLOWED: dict[str, set[str]] = {
         "store",
     },
     "cli": {
+        "canonical",
         "config",
         "detect",
+        "disk",
         "errors",
-        "files",
         "home",
         "lock",
         "meta",

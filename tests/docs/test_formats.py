@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from codereef.bench import request, response
+from codereef.canonical import canonical_json
 from codereef.errors import LockError, MetadataError
-from codereef.files import canonical_json
 from codereef.lock.model import FORMAT as LOCK_FORMAT
 from codereef.lock.model import read_lock, to_document
 from codereef.meta.schemas import check

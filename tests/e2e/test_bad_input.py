@@ -188,7 +188,7 @@ def test_a_full_disk_loses_nothing_and_a_larger_one_works(cr: Cr, small_disk: Pa
     assert "CR_HOME" in error["hint"] or "space" in error["hint"]
     # Nothing half made is taken for whole.
     prefixes = small_disk / "home" / "store" / "v1" / "prefixes"
-    assert not [p for p in prefixes.glob("*/.codereef-prefix.json")] or all(
+    assert not list(prefixes.glob("*/.codereef-prefix.json")) or all(
         (p / ".codereef-prefix.json").stat().st_size
         for p in prefixes.iterdir()
         if (p / ".codereef-prefix.json").exists()

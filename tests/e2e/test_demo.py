@@ -139,7 +139,9 @@ def test_the_older_tflite_runtime_gets_the_numpy_it_needs_and_the_pin_holds(read
     client = Cr(ready.home, tmp_path)
     pythons = [s["version"] for s in client.json("detect", "compiler.python")["software"] if not s["facts"].get("tool")]
     if not any(version.startswith(("3.9.", "3.10.", "3.11.")) for version in pythons):
-        pytest.skip(f"tflite-runtime 2.14 has wheels for Python 3.9 to 3.11 only; this machine has {', '.join(pythons)}")
+        pytest.skip(
+            f"tflite-runtime 2.14 has wheels for Python 3.9 to 3.11 only; this machine has {', '.join(pythons)}"
+        )
     pin = ("--pin", "lib.tflite=package:tflite-runtime-wheel")
     client("init", "demo-object-detection", "-v", "format=tflite", *pin)
     lock = json.loads((tmp_path / "demo-object-detection" / "cr.lock").read_text())

@@ -67,9 +67,7 @@ def postgres() -> Iterator[str]:
     try:
         yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
     finally:
-        subprocess.run(
-            [*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd=folder
-        )
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -90,9 +88,7 @@ def upload(portal: TestClient) -> Upload:
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A client of a portal with the factory's crowd; tests only read it."""
-    settings = Settings(
-        database=tmp_path_factory.mktemp("portal") / "portal.db", components=factory.components()
-    )
+    settings = Settings(database=tmp_path_factory.mktemp("portal") / "portal.db", components=factory.components())
     with TestClient(create_app(settings)) as client:
         for document in factory.crowd():
             assert (

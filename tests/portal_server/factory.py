@@ -17,9 +17,7 @@ from codereef_portal.settings import ComponentSource
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def _machine(
-    arch: str, cpu: str, cores: int, isa: list[str], mib: int, system: str, **more: Any
-) -> dict[str, Any]:
+def _machine(arch: str, cpu: str, cores: int, isa: list[str], mib: int, system: str, **more: Any) -> dict[str, Any]:
     virtual = {"hypervisor": more.pop("hypervisor", None), "container": None}
     return {
         "arch": arch,
@@ -39,13 +37,9 @@ def _machine(
 
 
 MACHINES: dict[str, dict[str, Any]] = {
-    "epyc": _machine(
-        "x86_64", "AMD EPYC 7B13", 8, ["avx2", "fma"], 31744, "Debian GNU/Linux 12", hypervisor="kvm"
-    ),
+    "epyc": _machine("x86_64", "AMD EPYC 7B13", 8, ["avx2", "fma"], 31744, "Debian GNU/Linux 12", hypervisor="kvm"),
     "ryzen": _machine("x86_64", "AMD Ryzen 7 5800X", 16, ["avx2", "fma"], 64512, "Ubuntu 24.04 LTS"),
-    "pi5": _machine(
-        "aarch64", "Cortex-A76", 4, ["neon"], 8192, "Debian GNU/Linux 12", board="Raspberry Pi 5"
-    ),
+    "pi5": _machine("aarch64", "Cortex-A76", 4, ["neon"], 8192, "Debian GNU/Linux 12", board="Raspberry Pi 5"),
 }
 SPEED = {"epyc": 1.0, "ryzen": 0.62, "pi5": 5.2}
 RUNTIMES = {"onnx": ("onnxruntime", "1.20.1", 1.0), "tflite": ("ai-edge-litert", "1.0.1", 0.8)}
@@ -147,9 +141,7 @@ def components() -> list[ComponentSource]:
             provides={"capability": "lib.tflite", "versions": ">=1.0"},
         )
     )
-    found.append(
-        manifest("soft", "python", summary="Python interpreters on the machine", detects="compiler.python")
-    )
+    found.append(manifest("soft", "python", summary="Python interpreters on the machine", detects="compiler.python"))
     found.append(
         manifest(
             "solution",
@@ -228,8 +220,7 @@ def result(
     name, version, factor = RUNTIMES[runtime]
     ms = base_ms * factor * SPEED[machine] * (0.55 if precision == "int8" else 1.0) * rng.uniform(0.97, 1.03)
     values = [
-        max(ms * 0.9, rng.gauss(ms, ms * 0.012))
-        + (rng.expovariate(1 / (ms * 0.3)) if rng.random() < 0.05 else 0)
+        max(ms * 0.9, rng.gauss(ms, ms * 0.012)) + (rng.expovariate(1 / (ms * 0.3)) if rng.random() < 0.05 else 0)
         for _ in range(samples)
     ]
     values = [round(value / 1e3 * (1.25 - 0.02 * i if i < 12 else 1.0), 9) for i, value in enumerate(values)]
@@ -263,9 +254,7 @@ def result(
 
     lib = "lib.onnxruntime" if runtime == "onnx" else "lib.tflite"
     nodes = {
-        "python": node(
-            "soft:python@1.0.0", {}, capability="compiler.python", version="3.11.2", source="detected"
-        ),
+        "python": node("soft:python@1.0.0", {}, capability="compiler.python", version="3.11.2", source="detected"),
         "data": node(refs[3], {}, variants={"images": str(images)}, tree=digest(f"tree{images}")),
         "runtime": node(
             refs[4],
@@ -277,9 +266,7 @@ def result(
         ),
         "model": node(refs[2], {"runtime": "runtime"}, variants={"precision": precision}),
         "program": node(refs[1], {"python": "python"}),
-        "solution": node(
-            refs[0], {"program": "program", "model": "model", "data": "data"}, variants=variants
-        ),
+        "solution": node(refs[0], {"program": "program", "model": "model", "data": "data"}, variants=variants),
     }
     lock = {
         "format": "codereef-lock/1",
@@ -319,9 +306,7 @@ def result(
             samples,
             (ordered[int(samples * 0.88)], ordered[int(samples * 0.92)]),
         ),
-        "latency_p99": _metric(
-            p99, "s", "lower", samples, reason="" if p99 else f"{samples} samples; p99 needs 1,000"
-        ),
+        "latency_p99": _metric(p99, "s", "lower", samples, reason="" if p99 else f"{samples} samples; p99 needs 1,000"),
         "throughput": _metric(1 / statistics.fmean(values), "1/s", "higher", samples),
         "mAP": _metric(round(accuracy, 6), "", "higher", images, (accuracy - 0.012, accuracy + 0.011)),
         "mAP50": _metric(round(accuracy + 0.17, 6), "", "higher", images),
@@ -358,9 +343,7 @@ def result(
         "metrics": metrics if status == "ok" else {},
         "samples": {"latency": {"unit": "s", "values": values}} if status == "ok" else {},
         "processing": {"resize": "bilinear/1"},
-        "warnings": ["The machine is virtual: other guests may take time from it."]
-        if machine == "epyc"
-        else [],
+        "warnings": ["The machine is virtual: other guests may take time from it."] if machine == "epyc" else [],
         "started_at": started.isoformat().replace("+00:00", "Z"),
         "ended_at": (started + timedelta(seconds=31)).isoformat().replace("+00:00", "Z"),
         "client": {"version": "0.1.0"},

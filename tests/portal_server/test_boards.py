@@ -26,9 +26,7 @@ from tests.portal_server.conftest import Upload
 
 BOARD = "/api/v1/boards/object-detection"
 ON_500 = [
-    document
-    for document in factory.crowd()
-    if document["status"] == "ok" and document["options"]["images"] == 500
+    document for document in factory.crowd() if document["status"] == "ok" and document["options"]["images"] == 500
 ]
 
 
@@ -45,10 +43,7 @@ def test_points_hold_one_dataset_and_only_finished_runs_by_default(crowded: Test
 
 
 def test_the_frontier_served_is_the_frontier_of_the_documents(crowded: TestClient) -> None:
-    values = [
-        (document["metrics"]["latency_p50"]["value"], document["metrics"]["mAP"]["value"])
-        for document in ON_500
-    ]
+    values = [(document["metrics"]["latency_p50"]["value"], document["metrics"]["mAP"]["value"]) for document in ON_500]
     expected = [values[i] for i in frontier(values, "lower", "higher")]
     found = crowded.get(f"{BOARD}/frontier").json()["frontier"]
     assert [(point["x"], point["y"]) for point in found] == [
@@ -79,9 +74,7 @@ def test_no_frontier_is_drawn_over_different_datasets(crowded: TestClient) -> No
         ({"model": "nothing"}, 0),
     ],
 )
-def test_points_and_table_follow_the_same_filters(
-    parameters: dict[str, Any], count: int, crowded: TestClient
-) -> None:
+def test_points_and_table_follow_the_same_filters(parameters: dict[str, Any], count: int, crowded: TestClient) -> None:
     assert crowded.get(f"{BOARD}/points", params=parameters).json()["n"] == count
     page = crowded.get("/b/object-detection", params=parameters).text
     assert len(row_ids(page)) == count if 'class="list stack sticky"' in page else count == 0
@@ -104,9 +97,7 @@ def test_pages_of_a_sorted_table_hold_each_row_once_in_order(
         address = "/b/object-detection" + following.group(1).replace("&amp;", "&")
     assert len(seen) == len(set(seen)) == 36
     if sort != "newest":
-        by_id = {
-            row["id"]: row["metrics"] for row in crowded.get("/api/v1/results?limit=200").json()["results"]
-        }
+        by_id = {row["id"]: row["metrics"] for row in crowded.get("/api/v1/results?limit=200").json()["results"]}
         values = [by_id[uid]["accuracy" if sort == "mAP" else sort] for uid in seen]
         assert values == sorted(values, reverse=order == "desc")
 
@@ -232,7 +223,5 @@ def test_an_odd_address_does_not_break_a_board(query: str, crowded: TestClient) 
 
 def test_columns_of_points_are_of_one_length(crowded: TestClient) -> None:
     points = json.loads(crowded.get(f"{BOARD}/points").text)
-    lengths = {
-        len(column["codes"] if isinstance(column, dict) else column) for column in points["columns"].values()
-    }
+    lengths = {len(column["codes"] if isinstance(column, dict) else column) for column in points["columns"].values()}
     assert lengths == {points["n"]}

@@ -145,9 +145,7 @@ def pages(base: str) -> list[str]:
 
 
 @pytest.mark.parametrize("pixels", [390, 1280])
-def test_no_page_breaks_the_policy_runs_uploaded_code_or_scrolls_sideways(
-    pixels: int, base: str, browser: Any
-) -> None:
+def test_no_page_breaks_the_policy_runs_uploaded_code_or_scrolls_sideways(pixels: int, base: str, browser: Any) -> None:
     width(browser, pixels)
     for path in pages(base):
         browser.get(base + path)

@@ -54,9 +54,7 @@ def test_the_newest_version_speaks_for_the_component_in_whatever_order_they_come
             factory.digest(version),
         )
 
-    settings = Settings(
-        database=tmp_path / "p.db", components=[model("1.10", "tenth"), model("1.9", "ninth")]
-    )
+    settings = Settings(database=tmp_path / "p.db", components=[model("1.10", "tenth"), model("1.9", "ninth")])
     create_app(settings).state.database.close()
     later = replace(settings, components=[model("1.2", "second")])
     with TestClient(create_app(later)) as client:
@@ -68,9 +66,7 @@ def test_the_newest_version_speaks_for_the_component_in_whatever_order_they_come
 
 def test_search_puts_the_exact_name_first_and_asks_for_every_word(crowded: TestClient) -> None:
     def names(**parameters: str) -> list[str]:
-        return [
-            row["name"] for row in crowded.get("/api/v1/components", params=parameters).json()["components"]
-        ]
+        return [row["name"] for row in crowded.get("/api/v1/components", params=parameters).json()["components"]]
 
     assert names(q="shapes-ssd")[0] == "shapes-ssd"
     assert names(q="onnx wheel") == ["onnxruntime-wheel"]

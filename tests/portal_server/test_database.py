@@ -27,9 +27,7 @@ ON_BOARD = "result WHERE task = 't' AND state = 'accepted'"
 def differences(database: Database) -> list[object]:
     with database.engine.connect() as connection:
         return list(
-            compare_metadata(
-                MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata
-            )
+            compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata)
         )
 
 

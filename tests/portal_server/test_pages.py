@@ -67,17 +67,11 @@ def test_every_page_has_the_policy_and_nothing_inline(crowded: TestClient) -> No
         answer = crowded.get(path)
         assert answer.status_code == (404 if path == "/nowhere" else 200), path
         policy = answer.headers["content-security-policy"]
-        assert (
-            "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
-        )
+        assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", answer.text), path
         assert all(re.search(r'\ssrc="/static/', tag) for tag in re.findall(r"<script[^>]*>", answer.text))
-        assert (
-            answer.text.count("<h1") == 1
-            and '<html lang="en">' in answer.text
-            and 'href="#main"' in answer.text
-        )
+        assert answer.text.count("<h1") == 1 and '<html lang="en">' in answer.text and 'href="#main"' in answer.text
 
 
 def test_uploaded_markup_is_escaped_on_every_page(upload: Upload, portal: TestClient) -> None:
@@ -194,9 +188,7 @@ def test_answers_have_the_shape_the_openapi_document_promises(crowded: TestClien
             promised = methods["get"]["responses"]
             assert str(answer.status_code) in promised, (address, answer.status_code)
             media = (
-                answer.headers["content-type"]
-                .partition(";")[0]
-                .replace("application/schema+json", "application/json")
+                answer.headers["content-type"].partition(";")[0].replace("application/schema+json", "application/json")
             )
             content = promised[str(answer.status_code)]["content"]
             assert media in content, (address, media)

@@ -13,10 +13,7 @@ POINTS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=40)
 
 
 def dominated(point: tuple[float, float], other: tuple[float, float], x: Direction, y: Direction) -> bool:
-    pairs = [
-        (a, b) if way == "lower" else (b, a)
-        for a, b, way in ((other[0], point[0], x), (other[1], point[1], y))
-    ]
+    pairs = [(a, b) if way == "lower" else (b, a) for a, b, way in ((other[0], point[0], x), (other[1], point[1], y))]
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
@@ -26,9 +23,7 @@ def dominated(point: tuple[float, float], other: tuple[float, float], x: Directi
 def test_frontier_holds_exactly_the_points_that_nothing_dominates(
     points: list[tuple[float, float]], x: Direction, y: Direction
 ) -> None:
-    expected = {
-        i for i, point in enumerate(points) if not any(dominated(point, other, x, y) for other in points)
-    }
+    expected = {i for i, point in enumerate(points) if not any(dominated(point, other, x, y) for other in points)}
     found = frontier(points, x, y)
     assert set(found) == expected
     assert len(found) == len(expected)

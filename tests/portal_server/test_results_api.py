@@ -32,9 +32,7 @@ def test_the_factory_follows_the_published_schema() -> None:
         assert problems(document, "result") == []
 
 
-def test_a_new_result_is_created_under_the_digest_of_its_canonical_json(
-    upload: Upload, portal: TestClient
-) -> None:
+def test_a_new_result_is_created_under_the_digest_of_its_canonical_json(upload: Upload, portal: TestClient) -> None:
     document = factory.result()
     document["error"] = "Grüße, 東京"
     answer = upload(document)
@@ -62,15 +60,11 @@ def test_the_same_document_again_answers_200_with_the_same_id(upload: Upload, po
 
 
 def test_many_uploads_of_one_document_at_once_store_it_once(tmp_path: Path) -> None:
-    with TestClient(
-        create_app(Settings(database=tmp_path / "p.db", components=factory.components()))
-    ) as client:
+    with TestClient(create_app(Settings(database=tmp_path / "p.db", components=factory.components()))) as client:
         documents = [factory.result(seed=i % 2) for i in range(12)]
         with ThreadPoolExecutor(6) as pool:
             statuses = list(
-                pool.map(
-                    lambda document: client.post("/api/v1/results", json=document).status_code, documents
-                )
+                pool.map(lambda document: client.post("/api/v1/results", json=document).status_code, documents)
             )
         assert sorted(statuses) == [200] * 10 + [201] * 2
         assert client.get("/api/v1/boards/object-detection").json()["results"] == 2
@@ -177,10 +171,7 @@ def test_an_oversize_document_answers_413_whether_or_not_it_says_its_length(tmp_
 
 def test_a_page_of_another_site_cannot_upload(portal: TestClient) -> None:
     body = json.dumps(factory.result())
-    assert (
-        portal.post("/api/v1/results", content=body, headers={"Content-Type": "text/plain"}).status_code
-        == 415
-    )
+    assert portal.post("/api/v1/results", content=body, headers={"Content-Type": "text/plain"}).status_code == 415
     headers = {"Content-Type": "application/json", "Origin": "https://elsewhere.example"}
     assert portal.post("/api/v1/results", content=body, headers=headers).status_code == 403
     headers["Origin"] = "http://testserver"
@@ -215,9 +206,7 @@ def test_pages_of_results_hold_each_result_once(crowded: TestClient) -> None:
     seen: list[str] = []
     cursor = None
     while True:
-        page = crowded.get(
-            "/api/v1/results", params={"limit": 7, **({"cursor": cursor} if cursor else {})}
-        ).json()
+        page = crowded.get("/api/v1/results", params={"limit": 7, **({"cursor": cursor} if cursor else {})}).json()
         seen += [row["id"] for row in page["results"]]
         cursor = page["next_cursor"]
         if cursor is None:

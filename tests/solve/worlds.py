@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codereef.canonical import digest_of
 from codereef.detect import Detected
-from codereef.files import digest_of
 from codereef.meta.component import Component
 from codereef.meta.schemas import problems
 from codereef.repo.index import Index

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from codereef.disk import link_or_copy, write_atomic
 from codereef.errors import IntegrityError, StorageError
-from codereef.store import Store, link_or_copy, tree_digest, write_atomic
+from codereef.store import Store, tree_digest
 
 SHA_EMPTY = hashlib.sha256(b"").hexdigest()
 

@@ -87,9 +87,9 @@ def report_error(error: BaseException, arguments: Sequence[str]) -> int:
     if known is None and isinstance(error, OSError):
         from pathlib import Path
 
-        from codereef.files import storage_error
+        from codereef.disk import storage_error
 
-        known = storage_error("use a file", Path(str(error.filename or "")), error)
+        known = storage_error(error, "a file", Path(str(error.filename or ".")))
     if debug:
         import traceback
 

@@ -26,8 +26,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
+from codereef.disk import CHUNK, human, link_or_copy, storing
 from codereef.errors import IntegrityError
-from codereef.store.disk import CHUNK, human, link_or_copy, storing
 
 _HEADER_LIMIT = 1 << 20  # an extended header (long names, attributes) larger than this is an attack
 _LINK_HOPS = 40  # as many links in a row as Linux follows

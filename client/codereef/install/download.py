@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from codereef.disk import FULL, human, require_space
 from codereef.errors import CrError, DownloadError, IntegrityError, StorageError
 from codereef.store import Store
-from codereef.store.disk import FULL, human, require_space
 
 from .progress import Progress
 from .redact import redact

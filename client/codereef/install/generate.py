@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from codereef.disk import storing, write_atomic
 from codereef.errors import InstallError
-from codereef.store import Store, write_atomic
-from codereef.store.disk import storing
+from codereef.store import Store
 
 from .process import failure, run_logged
 from .progress import Progress

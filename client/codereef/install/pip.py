@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from codereef.disk import storing
 from codereef.errors import InstallError, UsageError
 from codereef.store import Store
-from codereef.store.disk import storing
 
 from .download import Settings
 from .indexes import no_index, pip_settings, uv_environment
@@ -270,9 +270,9 @@ def _hash_of_local(url: str) -> str:
     """Return the SHA-256 of a wheel in a local folder, for which pip reports none."""
     from urllib.parse import unquote, urlsplit
 
-    from codereef.store import file_sha256
+    from codereef.canonical import sha256_file
 
-    return file_sha256(Path(unquote(urlsplit(url).path)))
+    return sha256_file(Path(unquote(urlsplit(url).path)))
 
 
 def _refuse_own(place: Path) -> None:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from codereef.disk import storing
 from codereef.errors import CrError, InstallError, StorageError
-from codereef.store.disk import storing
 from codereef.store.locks import inherited
 
 from .redact import redact

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codereef import __version__
-from codereef.store.disk import CHUNK, storing
+from codereef.disk import CHUNK, storing
 
 if TYPE_CHECKING:
     import requests

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from codereef import __version__
+from codereef.canonical import digest_of
 from codereef.errors import MetadataError
-from codereef.files import digest_of
 from codereef.lock.model import Lock, LockedConfiguration, LockedEnvironment, LockedFile, LockedNode
 from codereef.meta.component import Component
 from codereef.meta.selection import configuration_id, select

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from codereef.canonical import digest_of, pretty_json
+from codereef.disk import write_atomic
 from codereef.errors import LockError
-from codereef.files import digest_of, pretty_json, write_atomic
 
 FORMAT = "codereef-lock/1"
 FILE_NAME = "cr.lock"
@@ -280,7 +281,7 @@ def write_lock(lock: Lock, path: Path) -> None:
             return
     except (OSError, UnicodeDecodeError):
         pass
-    write_atomic(path, text, action="write the lock")
+    write_atomic(path, text, what="the lock")
 
 
 def read_lock(path: Path, *, verify: bool = True) -> Lock:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codereef.canonical import sha256_file
 from codereef.errors import CrError, MetadataError
-from codereef.files import sha256_file
 from codereef.meta.reference import KINDS, Reference, nearest
 
 META_FILE = "cr.json"

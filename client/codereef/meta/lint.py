@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codereef.canonical import sha256_file
 from codereef.errors import CrError
-from codereef.files import sha256_file
 from codereef.meta.component import META_FILE, Component, component_digest, read_meta
 from codereef.meta.reference import is_capability, nearest, parse_reference
 from codereef.meta.schemas import json_path

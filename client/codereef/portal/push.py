@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from codereef.canonical import canonical_json
+from codereef.disk import write_atomic
 from codereef.errors import CrError, NetworkError, UsageError
-from codereef.files import canonical_json, write_atomic
 from codereef.home import Home
 from codereef.record.history import Result
 
@@ -56,7 +57,7 @@ class Queue:
 
     def add(self, result: Result) -> None:
         """Keep a result for later."""
-        write_atomic(self.folder / f"{result.id}.json", canonical_json(result.document), action="queue the result")
+        write_atomic(self.folder / f"{result.id}.json", canonical_json(result.document), what="the queued result")
 
     def remove(self, identifier: str) -> None:
         """Take a result off the queue; it is no error when it is not there."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codereef.canonical import canonical_json
+from codereef.disk import write_atomic
 from codereef.errors import IntegrityError, MetadataError, NotFoundError, UsageError
-from codereef.files import canonical_json, write_atomic
 from codereef.meta.schemas import check, parse_json
 
 FORMAT = "codereef-result/1"
@@ -73,7 +74,7 @@ class History:
         except OSError:
             kept = False
         if not kept:
-            write_atomic(path, data, action="keep the result")
+            write_atomic(path, data, what="the result")
         return Result(identifier, document)
 
     def _paths(self) -> list[Path]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from codereef import __version__
+from codereef.disk import write_atomic
 from codereef.embedded import REPOSITORY_FOLDERS, data_root
 from codereef.errors import CrError, MetadataError, NotFoundError
-from codereef.files import write_atomic
 from codereef.meta.component import META_FILE, Component, component_digest, component_files, read_meta
 from codereef.meta.reference import Reference, nearest, parse_reference
 from codereef.meta.versions import preference, satisfies
@@ -221,7 +221,7 @@ def load_repository(repository: Repository, cache_dir: Path | None) -> tuple[lis
         components.append(Component(entry["meta"], folder, entry["digest"], repository.name))
     if cache_path and (changed or set(fresh) != set(cached)):
         try:
-            write_atomic(cache_path, json.dumps({"stamp": stamp, "components": fresh}), action="cache the index")
+            write_atomic(cache_path, json.dumps({"stamp": stamp, "components": fresh}), what="the cached index")
         except CrError:
             pass  # A cache that cannot be written costs time, never an answer.
     return components, broken

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from codereef.canonical import pretty_json
+from codereef.disk import write_atomic
 from codereef.embedded import data_root
 from codereef.errors import MetadataError, NetworkError, NotFoundError, UsageError
-from codereef.files import pretty_json, write_atomic
 from codereef.home import Home
 from codereef.meta.reference import nearest
 from codereef.repo.index import Repository, component_folders
@@ -72,7 +73,7 @@ def _save(home: Home, entries: list[Source]) -> None:
     write_atomic(
         _list_path(home),
         pretty_json({"format": "codereef-repositories/1", "repositories": [asdict(e) for e in entries]}),
-        action="save the list of repositories",
+        what="the list of repositories",
     )
 
 

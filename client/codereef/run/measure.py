@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from codereef import __version__
+from codereef.canonical import digest_of, pretty_json
 from codereef.errors import MetadataError, RunError
-from codereef.files import digest_of, pretty_json
 from codereef.home import Home
 from codereef.install.execute import Installed
 from codereef.lock.model import Lock, LockedConfiguration, to_document

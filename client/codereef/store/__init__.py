@@ -10,9 +10,10 @@ with store.building("onnx-model-1.0-ab12") as build:
 
 from __future__ import annotations
 
-from .disk import link_or_copy, write_atomic
+from codereef.disk import link_or_copy
+
 from .prefix import Build, Prefix
 from .store import Store
-from .tree import file_sha256, tree_digest
+from .tree import tree_digest
 
-__all__ = ["Build", "Prefix", "Store", "file_sha256", "link_or_copy", "tree_digest", "write_atomic"]
+__all__ = ["Build", "Prefix", "Store", "link_or_copy", "tree_digest"]

@@ -17,9 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from codereef.disk import storing
 from codereef.errors import StorageError
-
-from .disk import storing
 
 _POLL = 0.03  # seconds between two tries
 _PATIENCE = 1.0  # seconds before the caller is told that it waits

@@ -11,9 +11,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
 
+from codereef.disk import flush_directory, flush_tree, storing, write_atomic
 from codereef.errors import StorageError
 
-from .disk import flush_directory, flush_tree, storing, write_atomic
 from .tree import LISTING, MANIFEST, listing_digest, tree_listing
 
 _FORMAT = "codereef-prefix/1"

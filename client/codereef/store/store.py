@@ -21,12 +21,23 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from codereef.canonical import sha256_file
+from codereef.disk import (
+    CHUNK,
+    FULL,
+    flush_directory,
+    human,
+    remove_tree,
+    require_space,
+    storage_error,
+    storing,
+    write_atomic,
+)
 from codereef.errors import IntegrityError, StorageError
 
 from . import locks
-from .disk import CHUNK, FULL, flush_directory, human, remove_tree, require_space, storage_error, storing, write_atomic
 from .prefix import Build, Prefix, read_prefix
-from .tree import LISTING, file_sha256, listing_digest, tree_problems
+from .tree import LISTING, listing_digest, tree_problems
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -144,7 +155,7 @@ class Store:
         with storing(f"{source.name} ({human(size)})", self.blobs):
             final.parent.mkdir(exist_ok=True)
         if move:
-            self._check(source, source.stat().st_size, size, None if verified else file_sha256(source), sha256)
+            self._check(source, source.stat().st_size, size, None if verified else sha256_file(source), sha256)
             with storing(source.name, final.parent):
                 with source.open("rb") as stream:
                     os.fsync(stream.fileno())

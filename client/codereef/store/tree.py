@@ -8,21 +8,11 @@ import os
 import stat
 from pathlib import Path
 
+from codereef.canonical import sha256_file
 from codereef.errors import IntegrityError
-
-from .disk import CHUNK
 
 MANIFEST = ".codereef-prefix.json"
 LISTING = ".codereef-prefix.files"
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal, reading it in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _files(path: Path) -> list[tuple[bytes, Path, int]]:
@@ -61,7 +51,7 @@ def tree_listing(path: Path) -> bytes:
     Raises:
         IntegrityError: there is a symbolic link, a device or a name with a line break.
     """
-    lines = [b"%s %d %s\n" % (file_sha256(file).encode(), size, name) for name, file, size in _files(path)]
+    lines = [b"%s %d %s\n" % (sha256_file(file).encode(), size, name) for name, file, size in _files(path)]
     return b"".join(lines)
 
 

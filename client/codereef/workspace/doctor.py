@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from codereef import config
+from codereef.disk import write_atomic
 from codereef.errors import CrError
-from codereef.files import write_atomic
 from codereef.record.history import History
 from codereef.workspace.session import Session
 
@@ -43,7 +43,7 @@ def _home(session: Session) -> list[Check]:
     root = session.home.root
     probe = root / ".probe"
     try:
-        write_atomic(probe, b"", action="write a probe file")
+        write_atomic(probe, b"", what="a probe file")
         probe.unlink()
     except CrError as error:
         return [Check("home", "bad", error.message, error.hint)]

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,7 +52,7 @@ class Wish:
     solution: str
     variants: Mapping[str, Sequence[str]]
     every: bool = False
-    request: Request = Request()
+    request: Request = field(default_factory=Request)
     locked: bool = False
     upgrade: bool = False
 
@@ -188,7 +188,7 @@ def _preferred_python(detected: Sequence[Detected], asked: str | None) -> str | 
         base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
         return next((d.path for d in pythons if os.path.realpath(d.path) == base), None)
     by_version = [d.path for d in pythons if f"{d.version}.".startswith(f"{asked.removeprefix('python')}.")]
-    absolute = os.path.abspath(asked)
+    absolute = str(Path(asked).absolute())
     real = os.path.realpath(shutil.which(asked) or asked)
     by_path = [d.path for d in pythons if d.path == absolute or os.path.realpath(d.path) == real]
     if by_path or by_version:

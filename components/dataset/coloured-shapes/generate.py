@@ -18,6 +18,7 @@ The bytes are the same on every platform, Python (3.9 and newer) and numpy (1.24
 The training split is :func:`make_scene` with ``split="train"``. Every image has a seed of its own, the
 SHA-256 of dataset, split and number, so that no validation image comes from a training seed.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -44,20 +45,41 @@ SIZES = {"50": 50, "500": 500}
 CANVASES = ((160, 128), (128, 160), (144, 144), (176, 128), (128, 128), (192, 144))  # width, height
 MAX_OBJECTS = 6
 MIN_DIAMETER, MAX_DIAMETER = 16, 64  # of the circle a shape is drawn in, pixels
-MIN_VISIBLE_PERCENT = 75             # of its pixels that every object keeps when others cover it
-SUBPIXEL = 256                       # fixed-point units a pixel
+MIN_VISIBLE_PERCENT = 75  # of its pixels that every object keeps when others cover it
+SUBPIXEL = 256  # fixed-point units a pixel
 
 # round(4096 * cos(a)) for a = 0, 5, ..., 90 degrees; sines are the same list read backwards.
-_COSINE = (4096, 4080, 4034, 3956, 3849, 3712, 3547, 3355, 3138, 2896,
-           2633, 2349, 2048, 1731, 1401, 1060, 711, 357, 0)
+_COSINE = (4096, 4080, 4034, 3956, 3849, 3712, 3547, 3355, 3138, 2896, 2633, 2349, 2048, 1731, 1401, 1060, 711, 357, 0)
 # Outlines around the origin; 1024 is the radius of the circle the shape is drawn in, y points down.
 _OUTLINES: dict[str, tuple[tuple[int, int], ...]] = {
     "square": ((-780, -780), (780, -780), (780, 780), (-780, 780)),
     "triangle": ((0, -1024), (887, 512), (-887, 512)),
-    "star": ((0, -1024), (253, -348), (974, -316), (409, 133), (602, 828),
-             (0, 430), (-602, 828), (-409, 133), (-974, -316), (-253, -348)),
-    "cross": ((-310, -980), (310, -980), (310, -310), (980, -310), (980, 310), (310, 310),
-              (310, 980), (-310, 980), (-310, 310), (-980, 310), (-980, -310), (-310, -310)),
+    "star": (
+        (0, -1024),
+        (253, -348),
+        (974, -316),
+        (409, 133),
+        (602, 828),
+        (0, 430),
+        (-602, 828),
+        (-409, 133),
+        (-974, -316),
+        (-253, -348),
+    ),
+    "cross": (
+        (-310, -980),
+        (310, -980),
+        (310, -310),
+        (980, -310),
+        (980, 310),
+        (310, 310),
+        (310, 980),
+        (-310, 980),
+        (-310, 310),
+        (-980, 310),
+        (-980, -310),
+        (-310, -310),
+    ),
 }
 
 
@@ -124,11 +146,11 @@ def make_scene(split: str, number: int) -> Scene:
     width, height = CANVASES[bits.below(len(CANVASES))]
     background, ground = _background(bits, width, height)
     owner = np.zeros((height, width), dtype=np.int64)
-    full: list[int] = []                       # pixels of each object before others covered it
+    full: list[int] = []  # pixels of each object before others covered it
     drawn: list[tuple[str, Colour]] = []
     canvas = background.copy()
     wanted = bits.between(1, MAX_OBJECTS)
-    for _ in range(wanted * 8):                # a crowded canvas may end with fewer than wanted
+    for _ in range(wanted * 8):  # a crowded canvas may end with fewer than wanted
         if len(drawn) == wanted:
             break
         label = LABELS[bits.below(len(LABELS))]
@@ -157,7 +179,7 @@ def _shape_mask(bits: _Bits, label: str, width: int, height: int) -> npt.NDArray
     """Place one shape wholly inside the canvas: ``[height, width]``, true on its pixels."""
     diameter = bits.between(MIN_DIAMETER, MAX_DIAMETER)
     radius = diameter * SUBPIXEL // 2
-    margin = radius + 2 * SUBPIXEL + radius // 12        # a square's corners reach 8 % past the circle
+    margin = radius + 2 * SUBPIXEL + radius // 12  # a square's corners reach 8 % past the circle
     x0 = bits.between(margin, width * SUBPIXEL - margin)
     y0 = bits.between(margin, height * SUBPIXEL - margin)
     turn = bits.below(72)
@@ -166,8 +188,10 @@ def _shape_mask(bits: _Bits, label: str, width: int, height: int) -> npt.NDArray
     if label == "circle":
         return np.asarray((px - x0) ** 2 + (py - y0) ** 2 <= radius * radius)
     cos, sin = _turn(turn)
-    corners = [(x0 + (ux * cos - uy * sin) * radius // (1024 * 4096),
-                y0 + (ux * sin + uy * cos) * radius // (1024 * 4096)) for ux, uy in _OUTLINES[label]]
+    corners = [
+        (x0 + (ux * cos - uy * sin) * radius // (1024 * 4096), y0 + (ux * sin + uy * cos) * radius // (1024 * 4096))
+        for ux, uy in _OUTLINES[label]
+    ]
     inside = np.zeros((height, width), dtype=np.bool_)
     for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1]):
         if ay == by:
@@ -212,22 +236,22 @@ def _background(bits: _Bits, width: int, height: int) -> tuple[IntGrid, list[Col
     x = np.arange(width, dtype=np.int64).reshape(1, width)
     y = np.arange(height, dtype=np.int64).reshape(height, 1)
     texture = bits.below(5)
-    if texture == 0:                                     # gradient in one of 72 directions
+    if texture == 0:  # gradient in one of 72 directions
         cos, sin = _turn(bits.below(72))
         ramp = x * cos + y * sin
         low, high = int(ramp.min()), int(ramp.max())
         mix = (ramp - low) * 256 // (high - low)
-    elif texture == 1:                                   # stripes
+    elif texture == 1:  # stripes
         cos, sin = _turn(bits.below(72))
         mix = (x * cos + y * sin) // 4096 // bits.between(3, 14) % 2 * 256
-    elif texture == 2:                                   # checkers
+    elif texture == 2:  # checkers
         side = bits.between(4, 20)
         mix = (x // side + y // side) % 2 * 256
-    elif texture == 3:                                   # blotches: coarse noise in blocks
+    elif texture == 3:  # blotches: coarse noise in blocks
         block = bits.between(3, 12)
         coarse = bits.noise(height // block + 1, width // block + 1)
         mix = coarse[(y // block), (x // block)]
-    else:                                                # fine noise
+    else:  # fine noise
         mix = bits.noise(height, width)
     mix = np.broadcast_to(mix, (height, width))[:, :, None]
     a = np.array(first, dtype=np.int64).reshape(1, 1, 3)
@@ -243,18 +267,17 @@ def png_bytes(pixels: Pixels) -> bytes:
     Formats: PNG (ISO/IEC 15948) chunks; zlib (RFC 1950); stored deflate blocks (RFC 1951, 3.2.4).
     """
     height, width, _ = pixels.shape
-    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)      # leading 0: filter type "none"
+    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)  # leading 0: filter type "none"
     rows[:, 1:] = pixels.reshape(height, 3 * width)
     raw = rows.tobytes()
     blocks = []
     for start in range(0, len(raw), 65535):
-        part = raw[start:start + 65535]
+        part = raw[start : start + 65535]
         last = 1 if start + 65535 >= len(raw) else 0
         blocks.append(struct.pack("<BHH", last, len(part), len(part) ^ 0xFFFF) + part)
     stream = b"\x78\x01" + b"".join(blocks) + struct.pack(">I", zlib.adler32(raw))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header)
-            + _png_chunk(b"IDAT", stream) + _png_chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header) + _png_chunk(b"IDAT", stream) + _png_chunk(b"IEND", b"")
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -286,15 +309,25 @@ def write_dataset(output: Path, count: int, split: str = "validation") -> str:
         height, width = scene.owner.shape
         images.append({"id": number, "file_name": name, "width": int(width), "height": int(height)})
         for shape in scene.shapes:
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": number, "category_id": LABELS.index(shape.label) + 1,
-                "bbox": list(shape.box), "area": shape.area, "iscrowd": 0})
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": LABELS.index(shape.label) + 1,
+                    "bbox": list(shape.box),
+                    "area": shape.area,
+                    "iscrowd": 0,
+                }
+            )
     document = {
         "info": {"description": f"coloured-shapes {split} {count}", "version": "1"},
-        "images": images, "annotations": annotations,
-        "categories": [{"id": i, "name": name, "supercategory": "shape"} for i, name in enumerate(LABELS, 1)]}
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": i, "name": name, "supercategory": "shape"} for i, name in enumerate(LABELS, 1)],
+    }
     (output / "instances.json").write_bytes(
-        (json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n").encode("ascii"))
+        (json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n").encode("ascii")
+    )
     (output / "labels.txt").write_bytes(("\n".join(LABELS) + "\n").encode("ascii"))
     return tree_digest(output)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training images of coloured-shapes, resized and held in memory, and the model's pre-processing."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -24,7 +25,7 @@ def load_generator(path: Path = GENERATOR) -> ModuleType:
     if spec is None or spec.loader is None:
         raise FileNotFoundError(f"dataset generator not found: {path}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module           # dataclasses look their module up by name
+    sys.modules[spec.name] = module  # dataclasses look their module up by name
     spec.loader.exec_module(module)
     return module
 
@@ -44,8 +45,16 @@ def train_sample(number: int, side: int) -> Sample:
     generator = sys.modules.get("coloured_shapes_generate") or load_generator()
     scene = generator.make_scene("train", number)
     height, width = scene.owner.shape
-    rows = [[generator.LABELS.index(s.label), s.box[0] / width, s.box[1] / height,
-             (s.box[0] + s.box[2]) / width, (s.box[1] + s.box[3]) / height] for s in scene.shapes]
+    rows = [
+        [
+            generator.LABELS.index(s.label),
+            s.box[0] / width,
+            s.box[1] / height,
+            (s.box[0] + s.box[2]) / width,
+            (s.box[1] + s.box[3]) / height,
+        ]
+        for s in scene.shapes
+    ]
     return resize(Image.fromarray(scene.pixels), side), np.array(rows, dtype=np.float32)
 
 

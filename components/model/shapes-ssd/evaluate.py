@@ -6,6 +6,7 @@
 A reference pipeline of numpy, Pillow, the runtime and pycocotools that shares nothing with CodeReef's
 own, so that the two can be held against each other. Prints one JSON line a model.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -89,7 +90,7 @@ def detections(boxes: Floats, scores: Floats, anchors: Floats) -> list[tuple[int
             overlap = _iou(corners[best], corners[rest])
             rows = [row for row, value in zip(rest, overlap) if value <= network.NMS_IOU]
     found.sort(key=lambda item: -item[1])
-    return found[:network.MAX_DETECTIONS]
+    return found[: network.MAX_DETECTIONS]
 
 
 def _iou(one: Floats, many: Floats) -> Floats:
@@ -120,17 +121,32 @@ def evaluate(dataset: Path, model: Path, threads: int = 1) -> dict[str, Any]:
         times.append(time.perf_counter() - started)
         for index, score, corner in detections(boxes, scores, anchors):
             x1, y1, x2, y2 = (float(v) for v in corner)
-            results.append({"image_id": image_id, "category_id": index + 1, "score": score, "bbox": [
-                x1 * entry["width"], y1 * entry["height"],
-                (x2 - x1) * entry["width"], (y2 - y1) * entry["height"]]})
+            results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": index + 1,
+                    "score": score,
+                    "bbox": [
+                        x1 * entry["width"],
+                        y1 * entry["height"],
+                        (x2 - x1) * entry["width"],
+                        (y2 - y1) * entry["height"],
+                    ],
+                }
+            )
     with contextlib.redirect_stdout(io.StringIO()):
         measured = COCOeval(truth, truth.loadRes(results), "bbox")
         measured.evaluate()
         measured.accumulate()
         measured.summarize()
-    return {"model": model.name, "images": len(truth.imgs), "mAP": float(measured.stats[0]),
-            "mAP@.50": float(measured.stats[1]), "mAP@.75": float(measured.stats[2]),
-            "p50_ms": 1000 * float(np.median(times))}
+    return {
+        "model": model.name,
+        "images": len(truth.imgs),
+        "mAP": float(measured.stats[0]),
+        "mAP@.50": float(measured.stats[1]),
+        "mAP@.75": float(measured.stats[2]),
+        "p50_ms": 1000 * float(np.median(times)),
+    }
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ Makes ``anchors.json``; ``shapes-ssd-fp32.onnx``, straight from the layer table;
 ``shapes-ssd-int8.onnx``, from it by ONNX Runtime's static quantisation (QDQ form), calibrated on training
 images.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -27,40 +28,73 @@ OPSET, IR_VERSION = 13, 8
 def fp32_model(weights: network.Weights) -> onnx.ModelProto:
     """The network as ONNX: ``image`` [1, 3, 128, 128] to ``boxes`` [1, N, 4] and ``scores`` [1, N, C]."""
     nodes: list[onnx.NodeProto] = []
-    constants = [numpy_helper.from_array(np.array(0, np.float32), "zero"),
-                 numpy_helper.from_array(np.array(6, np.float32), "six")]
+    constants = [
+        numpy_helper.from_array(np.array(0, np.float32), "zero"),
+        numpy_helper.from_array(np.array(6, np.float32), "six"),
+    ]
     for layer in network.layers():
         for part in ("weight", "bias"):
             constants.append(numpy_helper.from_array(weights[f"{layer.name}/{part}"], f"{layer.name}/{part}"))
         pads = [0, 0, 1, 1] if layer.stride == 2 else [1, 1, 1, 1] if layer.kernel == 3 else [0, 0, 0, 0]
         result = f"{layer.name}/linear" if layer.clipped else layer.name
         parameters = [f"{layer.name}/weight", f"{layer.name}/bias"]
-        nodes.append(helper.make_node(
-            "Conv", [layer.source, *parameters], [result], f"{layer.name}/conv",
-            kernel_shape=[layer.kernel] * 2, strides=[layer.stride] * 2, pads=pads,
-            group=layer.inputs if layer.depthwise else 1))
+        nodes.append(
+            helper.make_node(
+                "Conv",
+                [layer.source, *parameters],
+                [result],
+                f"{layer.name}/conv",
+                kernel_shape=[layer.kernel] * 2,
+                strides=[layer.stride] * 2,
+                pads=pads,
+                group=layer.inputs if layer.depthwise else 1,
+            )
+        )
         if layer.clipped:
-            nodes.append(helper.make_node("Clip", [result, "zero", "six"], [layer.name],
-                                          f"{layer.name}/relu6"))
+            nodes.append(helper.make_node("Clip", [result, "zero", "six"], [layer.name], f"{layer.name}/relu6"))
     total = len(network.anchors())
     for head, width in (("boxes", 4), ("scores", len(network.CLASSES))):
         constants.append(numpy_helper.from_array(np.array([1, -1, width], np.int64), f"{head}/shape"))
         for index in range(len(network.LEVELS)):
-            nodes.append(helper.make_node("Transpose", [f"{head}{index}"], [f"{head}{index}/nhwc"],
-                                          f"{head}{index}/transpose", perm=[0, 2, 3, 1]))
-            nodes.append(helper.make_node("Reshape", [f"{head}{index}/nhwc", f"{head}/shape"],
-                                          [f"{head}{index}/rows"], f"{head}{index}/reshape"))
-        nodes.append(helper.make_node("Concat", [f"{head}{i}/rows" for i in range(len(network.LEVELS))],
-                                      [head], f"{head}/concat", axis=1))
+            nodes.append(
+                helper.make_node(
+                    "Transpose",
+                    [f"{head}{index}"],
+                    [f"{head}{index}/nhwc"],
+                    f"{head}{index}/transpose",
+                    perm=[0, 2, 3, 1],
+                )
+            )
+            nodes.append(
+                helper.make_node(
+                    "Reshape",
+                    [f"{head}{index}/nhwc", f"{head}/shape"],
+                    [f"{head}{index}/rows"],
+                    f"{head}{index}/reshape",
+                )
+            )
+        nodes.append(
+            helper.make_node(
+                "Concat", [f"{head}{i}/rows" for i in range(len(network.LEVELS))], [head], f"{head}/concat", axis=1
+            )
+        )
     side = network.INPUT_SIZE
     graph = helper.make_graph(
-        nodes, "shapes-ssd",
+        nodes,
+        "shapes-ssd",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, side, side])],
-        [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, total, 4]),
-         helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, total, len(network.CLASSES)])],
-        constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
-                              producer_name="codereef-shapes-ssd")
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, total, 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, total, len(network.CLASSES)]),
+        ],
+        constants,
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="codereef-shapes-ssd",
+    )
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -87,9 +121,16 @@ def quantise(source: Path, target: Path, images: int) -> None:
         prepared = str(Path(folder) / "prepared.onnx")
         quantization.quant_pre_process(str(source), prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
-            prepared, str(target), _Calibration(images), quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True, reduce_range=True, activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8, calibrate_method=quantization.CalibrationMethod.MinMax)
+            prepared,
+            str(target),
+            _Calibration(images),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+        )
     model = onnx.load(str(target))
     model.ir_version = IR_VERSION
     # The optimiser declares every domain it knows, some newer than an older runtime accepts; none is used.

@@ -7,6 +7,7 @@ The layer table becomes a TensorFlow function over constants; TensorFlow's conve
 ``shapes-ssd-fp32.tflite`` and, calibrated on training images, ``shapes-ssd-int8.tflite``: kernels are
 int8 throughout, while input and outputs stay float32 (a quantise and a dequantise node at the edges).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -44,15 +45,17 @@ class _Network(tf.Module):  # type: ignore[misc]
                 x = tf.nn.conv2d(maps[layer.source], weight.transpose(2, 3, 1, 0), steps, "SAME")
             x = tf.nn.bias_add(x, bias)
             maps[layer.name] = tf.nn.relu6(x) if layer.clipped else x
-        return {head: tf.concat([tf.reshape(maps[f"{head}{i}"], (1, -1, width))
-                                 for i in range(len(network.LEVELS))], 1)
-                for head, width in (("boxes", 4), ("scores", len(network.CLASSES)))}
+        return {
+            head: tf.concat([tf.reshape(maps[f"{head}{i}"], (1, -1, width)) for i in range(len(network.LEVELS))], 1)
+            for head, width in (("boxes", 4), ("scores", len(network.CLASSES)))
+        }
 
 
 def convert(saved: str, calibration: list[data.Sample] | None) -> bytes:
     """TFLite bytes of a saved model: float32, or int8 kernels when calibration samples are given."""
     converter = tf.lite.TFLiteConverter.from_saved_model(saved)
     if calibration is not None:
+
         def batches() -> Iterator[dict[str, Any]]:
             for pixels, _ in calibration:
                 yield {"image": data.normalise(pixels)[None]}

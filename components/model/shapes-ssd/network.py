@@ -8,6 +8,7 @@ MobileNet v1 backbone (Howard et al., 2017, arXiv:1704.04861), narrow enough for
 Padding is TensorFlow's "SAME": one pixel on each side at stride 1; at stride 2, on an even input, one
 pixel at the bottom and right only. ONNX writes that as ``pads = [0, 0, 1, 1]``, so neither needs a pad node.
 """
+
 from __future__ import annotations
 
 import json
@@ -18,14 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-INPUT_SIZE = 128                     # pixels, square
+INPUT_SIZE = 128  # pixels, square
 CLASSES = ("circle", "square", "triangle", "star", "cross")
-VARIANCES = (0.1, 0.2)               # of centre and of size
+VARIANCES = (0.1, 0.2)  # of centre and of size
 NMS_IOU = 0.5
 SCORE_THRESHOLD = 0.01
 MAX_DETECTIONS = 100
 
-Weights = dict[str, npt.NDArray[np.float32]]   # "<layer>/weight" [O, I, kh, kw] and "<layer>/bias" [O]
+Weights = dict[str, npt.NDArray[np.float32]]  # "<layer>/weight" [O, I, kh, kw] and "<layer>/bias" [O]
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,20 @@ class Level:
 
 
 # Depthwise-separable blocks of the backbone: name, output channels, stride.
-_BLOCKS = (("b1", 32, 1), ("b2", 64, 2), ("b3", 64, 1), ("b4", 128, 2), ("b5", 128, 1), ("b6", 128, 1),
-           ("b7", 160, 2), ("b8", 160, 1), ("b9", 160, 2), ("b10", 160, 1))
+_BLOCKS = (
+    ("b1", 32, 1),
+    ("b2", 64, 2),
+    ("b3", 64, 1),
+    ("b4", 128, 2),
+    ("b5", 128, 1),
+    ("b6", 128, 1),
+    ("b7", 160, 2),
+    ("b8", 160, 1),
+    ("b9", 160, 2),
+    ("b10", 160, 1),
+)
 _STEM = 24
-LEVELS = (Level("b6/pw", 128, 16, (12, 18)), Level("b8/pw", 160, 8, (26, 37)),
-          Level("b10/pw", 160, 4, (50, 66)))
+LEVELS = (Level("b6/pw", 128, 16, (12, 18)), Level("b8/pw", 160, 8, (26, 37)), Level("b10/pw", 160, 4, (50, 66)))
 
 
 def layers() -> tuple[Layer, ...]:
@@ -76,8 +86,7 @@ def layers() -> tuple[Layer, ...]:
         for head, width in (("boxes", 4), ("scores", len(CLASSES))):
             name = f"{head}{index}"
             made.append(Layer(f"{name}/dw", level.source, level.channels, level.channels, depthwise=True))
-            made.append(Layer(name, f"{name}/dw", level.channels, width * len(level.anchors), kernel=1,
-                              clipped=False))
+            made.append(Layer(name, f"{name}/dw", level.channels, width * len(level.anchors), kernel=1, clipped=False))
     return tuple(made)
 
 
@@ -87,9 +96,13 @@ def anchors() -> npt.NDArray[np.float32]:
     Level by level, row by row, column by column, side by side: the centre of cell ``(row, column)`` of a
     grid of ``g`` cells is ``((column + 0.5) / g, (row + 0.5) / g)``; width and height are ``side / 128``.
     """
-    rows = [[(column + 0.5) / level.grid, (row + 0.5) / level.grid, side / INPUT_SIZE, side / INPUT_SIZE]
-            for level in LEVELS for row in range(level.grid) for column in range(level.grid)
-            for side in level.anchors]
+    rows = [
+        [(column + 0.5) / level.grid, (row + 0.5) / level.grid, side / INPUT_SIZE, side / INPUT_SIZE]
+        for level in LEVELS
+        for row in range(level.grid)
+        for column in range(level.grid)
+        for side in level.anchors
+    ]
     return np.array(rows, dtype=np.float32)
 
 

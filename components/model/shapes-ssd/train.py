@@ -9,6 +9,7 @@ trained with the quality focal loss and boxes with GIoU, so that a score also sa
 Sources: quality focal loss, Li et al. 2020 (arXiv:2006.04388); GIoU, Rezatofighi et al. 2019
 (arXiv:1902.09630); box coding with variances, SSD (arXiv:1512.02325).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -38,8 +39,9 @@ class Detector(nn.Module):
         for layer in self.table:
             groups = layer.inputs if layer.depthwise else 1
             padding = 1 if layer.kernel == 3 and layer.stride == 1 else 0
-            convolution = nn.Conv2d(layer.inputs, layer.filters, layer.kernel, layer.stride, padding,
-                                    groups=groups, bias=not layer.clipped)
+            convolution = nn.Conv2d(
+                layer.inputs, layer.filters, layer.kernel, layer.stride, padding, groups=groups, bias=not layer.clipped
+            )
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out" if layer.depthwise else "fan_in")
             if not layer.clipped:
                 assert convolution.bias is not None
@@ -58,9 +60,10 @@ class Detector(nn.Module):
             x = norm(convolution(x))
             maps[layer.name] = functional.relu6(x) if layer.clipped else x
         batch = image.shape[0]
-        boxes, scores = ([maps[f"{head}{i}"].permute(0, 2, 3, 1).reshape(batch, -1, width)
-                          for i in range(len(network.LEVELS))]
-                         for head, width in (("boxes", 4), ("scores", len(network.CLASSES))))
+        boxes, scores = (
+            [maps[f"{head}{i}"].permute(0, 2, 3, 1).reshape(batch, -1, width) for i in range(len(network.LEVELS))]
+            for head, width in (("boxes", 4), ("scores", len(network.CLASSES)))
+        )
         return torch.cat(boxes, 1), torch.cat(scores, 1)
 
 
@@ -111,7 +114,7 @@ def assign(objects: Tensor, anchor_corners: Tensor) -> Tensor:
     best, owner = iou.max(0)
     chosen = torch.where(best >= POSITIVE_IOU, owner, torch.where(best >= IGNORED_IOU, -2, -1))
     top = iou.topk(BEST_OF_OBJECT, dim=1)
-    for rank in range(BEST_OF_OBJECT - 1, -1, -1):        # the best last, so that it wins a contest
+    for rank in range(BEST_OF_OBJECT - 1, -1, -1):  # the best last, so that it wins a contest
         for index in range(objects.shape[0]):
             anchor = int(top.indices[index, rank])
             if rank == 0 or (float(top.values[index, rank]) >= LEAST_IOU and int(chosen[anchor]) < 0):
@@ -119,8 +122,9 @@ def assign(objects: Tensor, anchor_corners: Tensor) -> Tensor:
     return chosen
 
 
-def loss_of(offsets: Tensor, logits: Tensor, owners: Tensor, targets: Tensor, classes: Tensor,
-            anchors: Tensor) -> Tensor:
+def loss_of(
+    offsets: Tensor, logits: Tensor, owners: Tensor, targets: Tensor, classes: Tensor, anchors: Tensor
+) -> Tensor:
     """The sum of score and box loss for a batch; ``classes`` is meaningful where ``owners >= 0``."""
     positive = owners >= 0
     iou, giou = overlap(decode(offsets, anchors)[positive], targets[positive])
@@ -163,7 +167,7 @@ class Batches:
             for i, (_, boxes) in enumerate(samples):
                 moved = mirrored(boxes, symmetry)
                 self.owners[s, i] = assign(torch.from_numpy(moved), anchor_corners).numpy()
-                self.objects[s, i, :len(moved)] = moved
+                self.objects[s, i, : len(moved)] = moved
 
     def get(self, rows: np.ndarray, random: np.random.RandomState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Images ``[B, 3, H, W]``, owners ``[B, N]``, target corners ``[B, N, 4]``, classes ``[B, N]``."""
@@ -194,8 +198,9 @@ def train(images: int, epochs: int, batch: int, peak: float, output: str) -> Non
     average = copy.deepcopy(model).eval()
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
-    optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.02},
-                                   {"params": plain, "weight_decay": 0.0}], lr=peak)
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}], lr=peak
+    )
     steps = images // batch * epochs
     step, running = 0, 0.0
     while step < steps:
@@ -204,7 +209,7 @@ def train(images: int, epochs: int, batch: int, peak: float, output: str) -> Non
             rate = peak * min(1.0, (step + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            image, owners, targets, classes = batches.get(order[start:start + batch], random)
+            image, owners, targets, classes = batches.get(order[start : start + batch], random)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 offsets, logits = model(image)
             loss = loss_of(offsets.float(), logits.float(), owners, targets, classes, anchors)
@@ -222,8 +227,7 @@ def train(images: int, epochs: int, batch: int, peak: float, output: str) -> Non
                         mine.copy_(theirs)
             running += float(loss.detach())
             if step % 50 == 0:
-                print(f"{time.monotonic() - started:.0f} s: step {step}/{steps} loss {running / 50:.4f}",
-                      flush=True)
+                print(f"{time.monotonic() - started:.0f} s: step {step}/{steps} loss {running / 50:.4f}", flush=True)
                 running = 0.0
             if step % max(1, steps // 10) == 0 or step == steps:
                 network.save_weights(output, folded_weights(average))

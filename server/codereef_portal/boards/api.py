@@ -177,9 +177,7 @@ def get_frontier(request: Request, name: Name) -> Frontier:
         Axis(metric=metric.name, unit=metric.shown, direction=metric.direction)
         for metric in (metric_of(board, view.x), metric_of(board, view.y))
     ]
-    return Frontier(
-        x=axes[0], y=axes[1], n=overview["n"], reason=overview["reason"], frontier=overview["frontier"]
-    )
+    return Frontier(x=axes[0], y=axes[1], n=overview["n"], reason=overview["reason"], frontier=overview["frontier"])
 
 
 @router.get(

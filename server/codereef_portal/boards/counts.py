@@ -113,9 +113,7 @@ def rebuild(session: Session, board: Board) -> None:
             session.add(Facet(board_id=board.id, dimension=dimension, value=value, n=n))
             session.flush()
     results, machines, latest = session.execute(
-        select(
-            func.count(), func.count(Result.machine_class_id.distinct()), func.max(Result.received_at)
-        ).where(*shown)
+        select(func.count(), func.count(Result.machine_class_id.distinct()), func.max(Result.received_at)).where(*shown)
     ).one()
     stat = board.stat
     stat.results, stat.machines, stat.latest_at, stat.revision = results, machines, latest, stat.revision + 1

@@ -73,12 +73,10 @@ def compute(session: Session, board: Board, view: View) -> tuple[dict[str, Any],
     x_metric, y_metric = metric_of(board, view.x), metric_of(board, view.y)
     x, y = metric_columns(view.x), metric_columns(view.y)
     labels = dimension_columns()
-    statement = select(
-        Result.uid, x.value, x.lo, x.hi, y.value, y.lo, y.hi, *(labels[name] for name in _LABELS)
-    ).join(Result.machine_class)
-    statement = narrowed(y.attach(x.attach(statement)), board, view).where(
-        x.value.is_not(None), y.value.is_not(None)
+    statement = select(Result.uid, x.value, x.lo, x.hi, y.value, y.lo, y.hi, *(labels[name] for name in _LABELS)).join(
+        Result.machine_class
     )
+    statement = narrowed(y.attach(x.attach(statement)), board, view).where(x.value.is_not(None), y.value.is_not(None))
     for found in (x, y):
         if found.only is not None:
             statement = statement.where(found.only)
@@ -86,9 +84,7 @@ def compute(session: Session, board: Board, view: View) -> tuple[dict[str, Any],
     truncated = len(rows) > MAX_POINTS
     rows = rows[:MAX_POINTS]
     factors = (x_metric.factor,) * 3 + (y_metric.factor,) * 3
-    numbers = [
-        [_rounded(None if row[1 + i] is None else row[1 + i] * factors[i]) for row in rows] for i in range(6)
-    ]
+    numbers = [[_rounded(None if row[1 + i] is None else row[1 + i] * factors[i]) for row in rows] for i in range(6)]
     names = [[row[7 + i] for row in rows] for i in range(len(_LABELS))]
     reason = ""
     if "none" in (x_metric.direction, y_metric.direction):
@@ -169,9 +165,7 @@ def _remember(
                 delete(PointsCache).where(PointsCache.board_id == board_id, PointsCache.revision < revision)
             )
             held = (
-                session.scalar(
-                    select(func.count()).select_from(PointsCache).where(PointsCache.board_id == board_id)
-                )
+                session.scalar(select(func.count()).select_from(PointsCache).where(PointsCache.board_id == board_id))
                 or 0
             )
             if held < _CACHED_PER_BOARD:

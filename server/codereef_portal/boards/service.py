@@ -126,9 +126,7 @@ def metric_columns(name: str) -> MetricColumns:
     if name in SHARED:
         return MetricColumns(getattr(Result, name), null(), null())
     other = aliased(ResultMetric)
-    return MetricColumns(
-        other.value, other.lo, other.hi, other, and_(other.result_id == Result.id, other.name == name)
-    )
+    return MetricColumns(other.value, other.lo, other.hi, other, and_(other.result_id == Result.id, other.name == name))
 
 
 def dimension_columns() -> dict[str, SQLColumnExpression[Any]]:
@@ -195,11 +193,7 @@ def board_rows(session: Session, board: Board, view: View, cursor: str | None, l
         if cursor:
             value, last = decode_cursor(cursor, float)
             statement = statement.where(after(found.value, Result.id, view.descending, value, last))
-        order = (
-            (found.value.desc(), Result.id.desc())
-            if view.descending
-            else (found.value.asc(), Result.id.asc())
-        )
+        order = (found.value.desc(), Result.id.desc()) if view.descending else (found.value.asc(), Result.id.asc())
         statement = statement.order_by(*order)
     rows = list(session.execute(statement.limit(limit + 1)))
     cursor_of_next = None

@@ -142,9 +142,7 @@ def get_version(
     if if_none_match == etag:
         return fresh(etag)
     response.headers["ETag"] = etag
-    files = [
-        FileDetail(name=file.name, sha256=file.sha256, size=file.size, role=file.role) for file in row.files
-    ]
+    files = [FileDetail(name=file.name, sha256=file.sha256, size=file.size, role=file.role) for file in row.files]
     return VersionDetail(
         **_version(row).model_dump(),
         kind=kind,

@@ -104,9 +104,7 @@ def _publish(session: Session, publisher: Publisher, source: ComponentSource) ->
         tags = [str(tag) for tag in manifest.get("tags", [])]
         component.summary, component.license = manifest["summary"], manifest["license"]
         component.task, component.latest_version, component.updated_at = manifest.get("task"), version, moment
-        component.search_text = " ".join(
-            [name, kind, manifest["summary"], manifest.get("task") or "", *tags]
-        ).lower()
+        component.search_text = " ".join([name, kind, manifest["summary"], manifest.get("task") or "", *tags]).lower()
         session.flush()
         session.execute(delete(ComponentTag).where(ComponentTag.component_id == component.id))
         session.add_all(ComponentTag(component_id=component.id, tag=tag) for tag in tags)
@@ -161,9 +159,7 @@ def declared(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     if manifest.get("program"):
         found.insert(0, ("program", manifest["program"]))
     found.extend(
-        (f"runtime {i + 1}", runtime)
-        for i, runtime in enumerate(manifest.get("runtimes", []))
-        if "needs" in runtime
+        (f"runtime {i + 1}", runtime) for i, runtime in enumerate(manifest.get("runtimes", [])) if "needs" in runtime
     )
     if isinstance(manifest.get("dashboard"), str):
         needs, _, version = manifest["dashboard"].partition("@")
@@ -179,9 +175,7 @@ def get_component(session: Session, kind: str, name: str) -> Component:
     """
     component = session.scalar(select(Component).where(Component.kind == kind, Component.name == name))
     if component is None:
-        raise NotFoundError(
-            f"No component {kind}:{name} is here.", hint="Look for it by name with the search."
-        )
+        raise NotFoundError(f"No component {kind}:{name} is here.", hint="Look for it by name with the search.")
     return component
 
 
@@ -211,9 +205,7 @@ def get_version(session: Session, component: Component, version: str | None = No
     return row
 
 
-def used_by(
-    session: Session, component: Component, version: ComponentVersion, limit: int = 50
-) -> list[Component]:
+def used_by(session: Session, component: Component, version: ComponentVersion, limit: int = 50) -> list[Component]:
     """Return the components whose newest version asks for this one, by name or by a capability it gives."""
     needs = [f"{component.kind}:{component.name}", *(capability.name for capability in version.capabilities)]
     return list(
@@ -285,9 +277,7 @@ def search(session: Session, query: str, kind: str | None = None, tag: str | Non
     if words:
         exact = or_(Component.name == query.lower().strip(), Component.name.in_(words))
         statement = statement.order_by(exact.desc())
-    rows = session.scalars(
-        statement.order_by(Component.kind != "solution", Component.name).limit(_SEARCH_CAP)
-    )
+    rows = session.scalars(statement.order_by(Component.kind != "solution", Component.name).limit(_SEARCH_CAP))
     whole = query.lower().strip()
 
     def rank(row: Component) -> tuple[int, bool, str]:

@@ -60,9 +60,7 @@ class UploadReceipt(BaseModel):
     id: str = Field(description="SHA-256 of the document's canonical JSON, 64 hexadecimal digits")
     created: bool = Field(description="False where the very document was there already")
     state: str
-    doubts: list[str] = Field(
-        description="Why a flagged result stays off the boards until somebody has looked"
-    )
+    doubts: list[str] = Field(description="Why a flagged result stays off the boards until somebody has looked")
     url: str = Field(description="The result's page")
 
 
@@ -156,10 +154,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         f"The document is larger than {limit} bytes.",
         hint="Fewer raw samples fit; the statistics stay the same.",
     )
-    if (
-        request.headers.get("content-length", "0").isdigit()
-        and int(request.headers.get("content-length", "0")) > limit
-    ):
+    if request.headers.get("content-length", "0").isdigit() and int(request.headers.get("content-length", "0")) > limit:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():
@@ -185,15 +180,11 @@ _UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
     **responses(403, 409, 413, 415),
     200: {"description": "The very document was there already", "model": UploadReceipt},
 }
-IdempotencyKey = Annotated[
-    str | None, Header(max_length=120, description="Sent again with each retry of one document")
-]
+IdempotencyKey = Annotated[str | None, Header(max_length=120, description="Sent again with each retry of one document")]
 
 
 @router.post("/results", status_code=201, responses=_UPLOAD_ANSWERS, openapi_extra=_BODY)
-async def upload_result(
-    request: Request, response: Response, idempotency_key: IdempotencyKey = None
-) -> UploadReceipt:
+async def upload_result(request: Request, response: Response, idempotency_key: IdempotencyKey = None) -> UploadReceipt:
     """Upload a result; the same document again answers 200 with the same id."""
     return await _upload(request, response, idempotency_key)
 
@@ -371,9 +362,7 @@ _JSON_ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/results/{uid}", response_class=Response, responses=_JSON_ANSWER)
-def get_result(
-    request: Request, session: ReadSession, uid: Name, if_none_match: IfNoneMatch = None
-) -> Response:
+def get_result(request: Request, session: ReadSession, uid: Name, if_none_match: IfNoneMatch = None) -> Response:
     """Return the document of a result, byte for byte the canonical JSON its id is the digest of."""
     row = service.get_result(session, uid)
     etag = f'"{row.uid}"'

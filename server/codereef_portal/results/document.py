@@ -82,9 +82,7 @@ def canonical_json(document: object) -> bytes:
     Raises:
         ValueError: a number that is not finite, or text that is no Unicode.
     """
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _invalid(path: str, message: str, hint: str = "") -> PortalError:
@@ -178,11 +176,7 @@ def _doubts(
     for name, measured in metrics.items():
         if name != "accuracy" and measured.value < 0:
             yield "negative-value", f"{name} is negative"
-        if (
-            measured.lo is not None
-            and measured.hi is not None
-            and not measured.lo <= measured.value <= measured.hi
-        ):
+        if measured.lo is not None and measured.hi is not None and not measured.lo <= measured.value <= measured.hi:
             yield "value-outside-interval", f"{name} lies outside its own confidence interval"
     if ended < started:
         yield "ends-before-start", "the run ends before it starts"
@@ -214,8 +208,7 @@ def read_document(body: bytes, now: datetime) -> Document:
     found = problems(data, "result")
     if found:
         items = [
-            ProblemItem(path=problem.path, message=problem.message[:500], hint=problem.hint)
-            for problem in found[:20]
+            ProblemItem(path=problem.path, message=problem.message[:500], hint=problem.hint) for problem in found[:20]
         ]
         raise PortalError(
             422,
@@ -243,9 +236,7 @@ def read_document(body: bytes, now: datetime) -> Document:
     )
     metrics: dict[str, Measured] = {}
     for name, metric in data["metrics"].items():
-        column = (
-            "accuracy" if name == accuracy_metric else name if name in SHARED and name != "accuracy" else None
-        )
+        column = "accuracy" if name == accuracy_metric else name if name in SHARED and name != "accuracy" else None
         if column is not None and (measured := _measured(name, metric, describe(name).base)) is not None:
             metrics[column] = measured
     started, ended = _moment(data, "started_at"), _moment(data, "ended_at")

@@ -44,11 +44,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> int | None:
-    return (
-        int(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 2**53
-        else None
-    )
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 2**53 else None
 
 
 def read_facts(facts: Mapping[str, Any]) -> MachineFacts:

@@ -104,9 +104,7 @@ def take_upload(database: Database, body: bytes, idempotency_key: str | None = N
 def _store(session: Session, document: Document, key: str | None) -> Receipt:
     if key is not None:
         earlier = session.scalar(
-            select(Result.uid)
-            .join(Upload, Upload.result_id == Result.id)
-            .where(Upload.idempotency_key == key)
+            select(Result.uid).join(Upload, Upload.result_id == Result.id).where(Upload.idempotency_key == key)
         )
         if earlier is not None and earlier != document.uid:
             raise PortalError(
@@ -118,13 +116,9 @@ def _store(session: Session, document: Document, key: str | None) -> Receipt:
     created = result is None
     if result is None:
         result = _insert(session, document)
-    if created or (
-        key is not None and session.scalar(select(Upload.id).where(Upload.idempotency_key == key)) is None
-    ):
+    if created or (key is not None and session.scalar(select(Upload.id).where(Upload.idempotency_key == key)) is None):
         session.add(Upload(result_id=result.id, idempotency_key=key, received_at=now(), created=created))
-    doubts = session.scalars(
-        select(Flag.detail).where(Flag.result_id == result.id, Flag.resolved_at.is_(None))
-    )
+    doubts = session.scalars(select(Flag.detail).where(Flag.result_id == result.id, Flag.resolved_at.is_(None)))
     return Receipt(document.uid, created, result.state, tuple(doubts))
 
 
@@ -210,10 +204,7 @@ def _insert(session: Session, document: Document) -> Result:
 def _other_metric(result_id: int, name: str, metric: Mapping[str, Any]) -> ResultMetric:
     base = describe(name, metric).base
     lo, hi = sorted(metric["interval"]) if metric["interval"] is not None else (None, None)
-    values = [
-        None if number is None else to_base(number, metric["unit"], base)
-        for number in (metric["value"], lo, hi)
-    ]
+    values = [None if number is None else to_base(number, metric["unit"], base) for number in (metric["value"], lo, hi)]
     return ResultMetric(
         result_id=result_id,
         name=name,
@@ -311,9 +302,7 @@ def filtered(statement: Select[Any], filters: Mapping[str, str]) -> Select[Any]:
     return statement
 
 
-def list_results(
-    session: Session, filters: Mapping[str, str], cursor: str | None, limit: int
-) -> Page[Result]:
+def list_results(session: Session, filters: Mapping[str, str], cursor: str | None, limit: int) -> Page[Result]:
     """Return one page of shown results, newest first."""
     statement = filtered(select(Result).where(Result.state.in_(("accepted", "flagged"))), filters)
     if cursor:
@@ -326,9 +315,7 @@ def list_results(
 def newest(session: Session, limit: int) -> list[Result]:
     """Return the newest accepted results."""
     return list(
-        session.scalars(
-            select(Result).where(Result.state == "accepted").order_by(Result.id.desc()).limit(limit)
-        )
+        session.scalars(select(Result).where(Result.state == "accepted").order_by(Result.id.desc()).limit(limit))
     )
 
 

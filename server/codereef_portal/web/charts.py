@@ -19,9 +19,7 @@ def mark(slot: int, x: float, y: float, size: float = 5.0) -> Markup:
     """Draw the mark of a colour slot; its shape is a second channel beside the colour."""
     shape = _SHAPES[slot % len(_SHAPES)]
     if shape == "circle":
-        return Markup('<circle class="mark s{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>').format(
-            slot, x, y, size
-        )
+        return Markup('<circle class="mark s{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>').format(slot, x, y, size)
     outlines = {
         "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
         "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
@@ -33,9 +31,9 @@ def mark(slot: int, x: float, y: float, size: float = 5.0) -> Markup:
 
 def legend_mark(slot: int) -> Markup:
     """Draw a mark on its own, for a legend."""
-    return Markup(
-        '<svg class="key" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{}</svg>'
-    ).format(mark(slot, 8, 8))
+    return Markup('<svg class="key" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{}</svg>').format(
+        mark(slot, 8, 8)
+    )
 
 
 def ticks(low: float, high: float, log: bool, wanted: int = 5) -> list[float]:
@@ -204,9 +202,7 @@ def samples_plot(values: Sequence[float], unit: str, width: int = 720, height: i
     parts.append(Markup('<path class="dots" d="{}"/>').format(dots))
     parts.append(_line("median", left, at_y(median), right, at_y(median)))
     shown = f", every {stride}th shown" if stride > 1 else ""
-    parts.append(
-        _text("axis", (left + right) / 2, height - 8, f"sample number, 1 to {len(values)}{shown} ({unit})")
-    )
+    parts.append(_text("axis", (left + right) / 2, height - 8, f"sample number, 1 to {len(values)}{shown} ({unit})"))
     label = f"{len(values)} samples in the order taken, median {significant(median)} {unit}"
     return _plot(parts, width, height, label)
 
@@ -223,9 +219,7 @@ def percentile_strip(values: Sequence[float], unit: str, width: int = 720, heigh
     ordered = sorted(values)
     n = len(ordered)
     named = {"p1": 0.01, "p99": 0.99} if n >= 1000 else {"min": 0.0, "max": 1.0}
-    (low_name, low), (high_name, high) = [
-        (name, _percentile(ordered, share)) for name, share in named.items()
-    ]
+    (low_name, low), (high_name, high) = [(name, _percentile(ordered, share)) for name, share in named.items()]
     quarter, median, three_quarters = (_percentile(ordered, share) for share in (0.25, 0.5, 0.75))
     spread = three_quarters - quarter
     end = min(high, three_quarters + 8 * spread) if spread > 0 else high

@@ -91,9 +91,7 @@ def search(
         kind_words=KIND_WORDS,
         link=lambda chosen: (
             "/search?"
-            + urlencode(
-                {key: value for key, value in (("q", query), ("kind", chosen), ("tag", tag)) if value}
-            )
+            + urlencode({key: value for key, value in (("q", query), ("kind", chosen), ("tag", tag)) if value})
         ),
     )
 
@@ -112,15 +110,12 @@ def _dependency_rows(session: Session, version: ComponentVersion) -> list[dict[s
         f"{kind}:{name}"
         for kind, name in session.execute(
             select(Component.kind, Component.name).where(
-                Component.name.in_(
-                    [row.needs.partition(":")[2] for row in version.dependencies if ":" in row.needs]
-                )
+                Component.name.in_([row.needs.partition(":")[2] for row in version.dependencies if ":" in row.needs])
             )
         )
     }
     return [
-        {"row": row, "givers": givers.get(row.needs, []), "known": row.needs in known}
-        for row in version.dependencies
+        {"row": row, "givers": givers.get(row.needs, []), "known": row.needs in known} for row in version.dependencies
     ]
 
 
@@ -247,9 +242,7 @@ def board_page(request: Request, session: ReadSession, name: Name, cursor: Curso
         },
         chart=_chart(session, board, view, overview) if overview["n"] else None,
         query=query,
-        next_page="?" + urlencode([*_pairs(query), ("cursor", rows.next_cursor)])
-        if rows.next_cursor
-        else None,
+        next_page="?" + urlencode([*_pairs(query), ("cursor", rows.next_cursor)]) if rows.next_cursor else None,
         first_page=cursor is None,
         metric=lambda key: metric_of(board, key),
         metrics=[metric_of(board, key) for key in board.metrics],
@@ -282,9 +275,7 @@ def result_page(request: Request, session: ReadSession, uid: Name) -> Response:
     plots = None
     if series and len(series["values"]) >= 3:
         metric = describe("series", {"unit": series["unit"]})
-        values = [
-            (to_base(value, series["unit"], metric.base) or 0.0) * metric.factor for value in series["values"]
-        ]
+        values = [(to_base(value, series["unit"], metric.base) or 0.0) * metric.factor for value in series["values"]]
         plots = {
             "n": len(values),
             "unit": metric.shown,
@@ -325,14 +316,10 @@ def result_page(request: Request, session: ReadSession, uid: Name) -> Response:
 def _metric_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     order = {name: i for i, name in enumerate([*SHARED, "mAP", "top1"])}
-    for name, metric in sorted(
-        document["metrics"].items(), key=lambda item: (order.get(item[0], 99), item[0])
-    ):
+    for name, metric in sorted(document["metrics"].items(), key=lambda item: (order.get(item[0], 99), item[0])):
         meaning = describe(name, metric)
 
-        def shown(
-            number: float | None, metric: dict[str, Any] = metric, meaning: Any = meaning
-        ) -> float | None:
+        def shown(number: float | None, metric: dict[str, Any] = metric, meaning: Any = meaning) -> float | None:
             base = None if number is None else to_base(number, metric["unit"], meaning.base)
             return None if base is None else base * meaning.factor
 

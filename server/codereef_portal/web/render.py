@@ -86,9 +86,7 @@ def short(text: str, length: int = 12) -> str:
 
 def moment(value: datetime) -> Markup:
     """Write a time as ISO, to the minute, in UTC."""
-    return Markup('<time datetime="{}">{} UTC</time>').format(
-        value.isoformat(), value.strftime("%Y-%m-%d %H:%M")
-    )
+    return Markup('<time datetime="{}">{} UTC</time>').format(value.isoformat(), value.strftime("%Y-%m-%d %H:%M"))
 
 
 def day(value: datetime) -> Markup:

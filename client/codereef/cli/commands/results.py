@@ -93,8 +93,8 @@ def save_plot(results: Sequence[Result], path: Path) -> None:
     Raises:
         NotFoundError: no result has both a latency and an accuracy.
     """
+    from codereef.disk import write_atomic
     from codereef.errors import NotFoundError, UsageError
-    from codereef.files import write_atomic
     from codereef.record.plot import Point, pareto_svg
     from codereef.record.summary import cpu_name, newest_comparable, row
 
@@ -125,7 +125,7 @@ def save_plot(results: Sequence[Result], path: Path) -> None:
         x_name="latency p50 in ms",
         y_name=metric,
     )
-    write_atomic(path, svg, action="save the plot")
+    write_atomic(path, svg, what="the plot")
 
 
 def _selected(solution: str | None, limit: int | None) -> list[Result]:
@@ -205,8 +205,9 @@ def compare(a: str, b: str, as_json: bool) -> None:
 @shared_options
 def export(solution: str | None, as_csv: bool, output: Path | None, as_json: bool) -> None:
     """Write results as CSV or as JSON (whole documents, with samples)."""
+    from codereef.canonical import pretty_json
+    from codereef.disk import write_atomic
     from codereef.errors import UsageError
-    from codereef.files import pretty_json, write_atomic
     from codereef.record.summary import to_csv
 
     if as_csv == as_json:
@@ -218,7 +219,7 @@ def export(solution: str | None, as_csv: bool, output: Path | None, as_json: boo
     }
     text = to_csv(found) if as_csv else pretty_json(data)
     if output is not None:
-        write_atomic(output, text, action="export results")
+        write_atomic(output, text, what="the results")
         note(f"{len(found)} result{'s' if len(found) != 1 else ''} written to {output}")
     else:
         click.echo(text, nl=False)

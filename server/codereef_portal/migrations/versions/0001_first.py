@@ -76,9 +76,7 @@ def upgrade() -> None:
         sa.Column("latest_version", sa.String(length=60), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["publisher_id"], ["publisher.id"], name=op.f("fk_component_publisher_id_publisher")
-        ),
+        sa.ForeignKeyConstraint(["publisher_id"], ["publisher.id"], name=op.f("fk_component_publisher_id_publisher")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_component")),
         sa.UniqueConstraint("kind", "name", name=op.f("uq_component_kind_name")),
     )
@@ -133,16 +131,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["machine_class_id"], ["machine_class.id"], name=op.f("fk_result_machine_class_id_machine_class")
         ),
-        sa.ForeignKeyConstraint(
-            ["publisher_id"], ["publisher.id"], name=op.f("fk_result_publisher_id_publisher")
-        ),
+        sa.ForeignKeyConstraint(["publisher_id"], ["publisher.id"], name=op.f("fk_result_publisher_id_publisher")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_result")),
         sa.UniqueConstraint("uid", name=op.f("uq_result_uid")),
     )
     with op.batch_alter_table("result", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_result_comparability_latency_p50", ["comparability", "latency_p50"], unique=False
-        )
+        batch_op.create_index("ix_result_comparability_latency_p50", ["comparability", "latency_p50"], unique=False)
         batch_op.create_index(batch_op.f("ix_result_lock_digest"), ["lock_digest"], unique=False)
         batch_op.create_index("ix_result_machine_class_id_id", ["machine_class_id", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_result_machine_instance"), ["machine_instance"], unique=False)
@@ -152,9 +146,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_result_solution_name"), ["solution_name"], unique=False)
         batch_op.create_index(batch_op.f("ix_result_started_at"), ["started_at"], unique=False)
         batch_op.create_index("ix_result_state_id", ["state", "id"], unique=False)
-        batch_op.create_index(
-            "ix_result_task_state_accuracy_id", ["task", "state", "accuracy", "id"], unique=False
-        )
+        batch_op.create_index("ix_result_task_state_accuracy_id", ["task", "state", "accuracy", "id"], unique=False)
         batch_op.create_index(
             "ix_result_task_state_latency_p50_id", ["task", "state", "latency_p50", "id"], unique=False
         )
@@ -164,21 +156,11 @@ def upgrade() -> None:
         batch_op.create_index(
             "ix_result_task_state_latency_p99_id", ["task", "state", "latency_p99", "id"], unique=False
         )
-        batch_op.create_index(
-            "ix_result_task_state_load_time_id", ["task", "state", "load_time", "id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_result_task_state_model_size_id", ["task", "state", "model_size", "id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_result_task_state_peak_rss_id", ["task", "state", "peak_rss", "id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_result_task_state_status_id", ["task", "state", "status", "id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_result_task_state_throughput_id", ["task", "state", "throughput", "id"], unique=False
-        )
+        batch_op.create_index("ix_result_task_state_load_time_id", ["task", "state", "load_time", "id"], unique=False)
+        batch_op.create_index("ix_result_task_state_model_size_id", ["task", "state", "model_size", "id"], unique=False)
+        batch_op.create_index("ix_result_task_state_peak_rss_id", ["task", "state", "peak_rss", "id"], unique=False)
+        batch_op.create_index("ix_result_task_state_status_id", ["task", "state", "status", "id"], unique=False)
+        batch_op.create_index("ix_result_task_state_throughput_id", ["task", "state", "throughput", "id"], unique=False)
 
     op.create_table(
         "board",
@@ -194,9 +176,7 @@ def upgrade() -> None:
         sa.Column("color", sa.String(length=80), nullable=False),
         sa.Column("metrics", sa.JSON(), nullable=False),
         sa.Column("columns", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["component_id"], ["component.id"], name=op.f("fk_board_component_id_component")
-        ),
+        sa.ForeignKeyConstraint(["component_id"], ["component.id"], name=op.f("fk_board_component_id_component")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_board")),
         sa.UniqueConstraint("name", name=op.f("uq_board_name")),
     )
@@ -233,9 +213,7 @@ def upgrade() -> None:
             ["component_id"], ["component.id"], name=op.f("fk_component_version_component_id_component")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_component_version")),
-        sa.UniqueConstraint(
-            "component_id", "version", name=op.f("uq_component_version_component_id_version")
-        ),
+        sa.UniqueConstraint("component_id", "version", name=op.f("uq_component_version_component_id_version")),
     )
     with op.batch_alter_table("component_version", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_component_version_component_id"), ["component_id"], unique=False)
@@ -262,9 +240,7 @@ def upgrade() -> None:
         sa.Column("result_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["result_id"], ["result.id"], name=op.f("fk_result_document_result_id_result")
-        ),
+        sa.ForeignKeyConstraint(["result_id"], ["result.id"], name=op.f("fk_result_document_result_id_result")),
         sa.PrimaryKeyConstraint("result_id", name=op.f("pk_result_document")),
     )
     op.create_table(
@@ -391,9 +367,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("digest", sa.String(length=71), nullable=False),
         sa.Column("version_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["result_id"], ["result.id"], name=op.f("fk_result_component_result_id_result")
-        ),
+        sa.ForeignKeyConstraint(["result_id"], ["result.id"], name=op.f("fk_result_component_result_id_result")),
         sa.ForeignKeyConstraint(
             ["version_id"],
             ["component_version.id"],
@@ -403,9 +377,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("result_component", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_result_component_digest"), ["digest"], unique=False)
-        batch_op.create_index(
-            "ix_result_component_kind_name_result_id", ["kind", "name", "result_id"], unique=False
-        )
+        batch_op.create_index("ix_result_component_kind_name_result_id", ["kind", "name", "result_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_result_component_version_id"), ["version_id"], unique=False)
 
 

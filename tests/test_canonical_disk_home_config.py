@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from codereef import config, embedded
+from codereef.canonical import canonical_json, digest_of, pretty_json, sha256_file
+from codereef.disk import storage_error, write_atomic
 from codereef.errors import MetadataError, StorageError, UsageError
-from codereef.files import canonical_json, digest_of, pretty_json, sha256_file, storage_error, write_atomic
 from codereef.home import Home
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,8 +71,8 @@ def test_a_file_is_written_with_its_folders_and_nothing_beside_it(tmp_path: Path
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="Could not save it at ") as caught:
-        write_atomic(tmp_path / "file" / "x", b"", action="save it")
+    with pytest.raises(StorageError, match="Could not write it to ") as caught:
+        write_atomic(tmp_path / "file" / "x", b"", "it")
     assert caught.value.hint
     (tmp_path / "folder").mkdir()
     with pytest.raises(StorageError):
@@ -83,21 +84,22 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     ("number", "reason", "hint"),
     [
         (errno.ENOSPC, "the disk is full", "Free some space"),
-        (errno.EDQUOT, "the disk is full", "Free some space"),
-        (errno.EACCES, "may not be written", "who owns"),
-        (errno.EROFS, "may not be written", "CR_HOME"),
-        (errno.EIO, "input/output error", "again"),
+        (errno.EDQUOT, "quota is used up", "Free some space"),
+        (errno.EACCES, "permission is denied", "writable for you"),
+        (errno.EROFS, "read-only", "CR_HOME"),
+        (errno.EIO, "input/output error", "system log"),
     ],
 )
 def test_an_error_of_the_system_is_put_into_words(number: int, reason: str, hint: str) -> None:
-    error = storage_error("write the lock", Path("x"), OSError(number, os.strerror(number)))
-    assert reason in error.message and hint in error.hint
-    assert error.context == {"path": "x", "errno": number}
+    error = storage_error(OSError(number, os.strerror(number)), "the lock", Path("x"))
+    assert error is not None
+    assert "the lock" in error.message and reason in error.message and hint in error.hint
+    assert error.context["path"] == "x" and error.context["errno"] == errno.errorcode[number]
 
 
 WRITER = """
 import sys, pathlib
-from codereef.files import write_atomic
+from codereef.disk import write_atomic
 path, number = pathlib.Path(sys.argv[1]), 0
 while True:
     number += 1

@@ -121,24 +121,38 @@ def flush_tree(path: Path) -> None:
         flush_directory(folder)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: beside, flush, rename.
+def write_atomic(path: Path, data: bytes | str, what: str | None = None) -> None:
+    """Write a file whole or not at all: beside, flush, rename. Its folder is made where absent.
+
+    Args:
+        path: the file; an old one stays as it is until the new one is complete.
+        data: its content; text is written as UTF-8.
+        what: how people call it, such as "the lock"; its name by default.
 
     Raises:
-        StorageError: the disk is full, read-only, not permitted or failing; nothing is left behind.
+        StorageError: it cannot be written, for whatever reason; nothing is left behind.
     """
+    name = what or path.name
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with storing(path.name, path.parent):
-        try:
-            with beside.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-        flush_directory(path.parent)
+    try:
+        with storing(name, path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with beside.open("wb") as stream:
+                    stream.write(data.encode("utf-8") if isinstance(data, str) else data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(beside, path)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
+            flush_directory(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"Could not write {name} to {path.parent}: {error.strerror or error}.",
+            hint="Look at that place; then run the same command again. Nothing half written was kept.",
+            context={"what": name, "path": str(path), "errno": error.errno},
+        ) from error
 
 
 def _reflink(src: Path, dst: Path) -> bool:
