@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from codereef.record.pareto import frontier
 from codereef_portal.app import create_app
 from codereef_portal.boards.counts import rebuild
 from codereef_portal.boards.models import Board, Facet
-from codereef_portal.boards.pareto import frontier
 from codereef_portal.boards.service import colour_slots
 from codereef_portal.settings import Settings
 from fastapi.testclient import TestClient

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Pareto frontier against its definition, the plot, and what must not be in a result."""
+"""The plot, and what must not be in a result."""
 
 from __future__ import annotations
 
@@ -8,26 +8,10 @@ import platform
 import xml.etree.ElementTree as ET
 
 import pytest
-from codereef.record.pareto import frontier
 from codereef.record.plot import Point, pareto_svg
 from codereef.record.privacy import scrub
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-small = st.integers(0, 4).map(float)
-
-
-@given(st.lists(st.tuples(small, small), max_size=8), st.booleans(), st.booleans())
-def test_the_frontier_is_what_nothing_dominates(
-    points: list[tuple[float, float]], lower_x: bool, lower_y: bool
-) -> None:
-    def better_or_equal(a: tuple[float, float], b: tuple[float, float]) -> bool:
-        return (a[0] <= b[0] if lower_x else a[0] >= b[0]) and (a[1] <= b[1] if lower_y else a[1] >= b[1])
-
-    expected = [i for i, p in enumerate(points) if not any(better_or_equal(q, p) and q != p for q in points)]
-    found = frontier(points, lower_x=lower_x, lower_y=lower_y)
-    assert sorted(found) == expected
-    assert [points[i][0] for i in found] == sorted(points[i][0] for i in found)
 
 
 def draw(points: list[Point], **texts: str) -> ET.Element:

@@ -1,27 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Pareto frontier of two metrics."""
+"""The Pareto frontier of points in the plane."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+
+Direction = Literal["lower", "higher"]
 
 
-def frontier(points: Sequence[tuple[float, float]], *, lower_x: bool = True, lower_y: bool = False) -> list[int]:
-    """Return the positions of the points that no other point dominates, in order of x.
+def frontier(points: Sequence[tuple[float, float]], x: Direction, y: Direction) -> list[int]:
+    """Return the indices of the points that no other point dominates, ordered along the better x first.
 
-    A point dominates another when it is at least as good on both axes and better on one; equal points
-    therefore all stay.
+    A point is dominated by another that is no worse on both axes and better on at least one; exact ties
+    dominate nobody, so equal points all stay. One sort and one pass (Kung, Luccio and Preparata 1975, the
+    case of two dimensions).
 
     Args:
-        points: (x, y) of each point.
-        lower_x: whether a lower x is better.
-        lower_y: whether a lower y is better.
+        points: finite (x, y) pairs.
+        x: which way is better on the first axis.
+        y: which way is better on the second axis.
     """
-    signed = [(x if lower_x else -x, y if lower_y else -y, i) for i, (x, y) in enumerate(points)]
+    sign_x = 1.0 if x == "lower" else -1.0
+    sign_y = 1.0 if y == "lower" else -1.0
+    order = sorted(range(len(points)), key=lambda i: (sign_x * points[i][0], sign_y * points[i][1], i))
     kept: list[int] = []
-    best: tuple[float, float] | None = None
-    for x, y, i in sorted(signed):
-        if best is None or y < best[1] or (x, y) == best:
+    best: float | None = None
+    last_x: float | None = None
+    for i in order:
+        value = sign_y * points[i][1]
+        if best is None or value < best:
+            best, last_x = value, points[i][0]
             kept.append(i)
-            best = (x, y)
-    return sorted(kept, key=lambda i: (points[i][0], i))
+        elif value == best and points[i][0] == last_x:
+            kept.append(i)
+    return kept

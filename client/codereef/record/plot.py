@@ -105,7 +105,7 @@ def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: st
     out.append(
         f'<text x="20" y="{middle:.0f}" text-anchor="middle" fill="#111" transform="rotate(-90 20 {middle:.0f})">{escape(y_name)} (higher is better →)</text>'
     )
-    best = frontier([(p.x, p.y) for p in points])
+    best = frontier([(p.x, p.y) for p in points], "lower", "higher")
     path = ""
     for i, position in enumerate(best):
         point = points[position]

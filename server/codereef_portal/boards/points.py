@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from codereef.record.pareto import Direction, frontier
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from codereef_portal.boards.models import Board, PointsCache
-from codereef_portal.boards.pareto import Direction, frontier
 from codereef_portal.boards.service import (
     colour_slots,
     dimension_columns,

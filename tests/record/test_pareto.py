@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from codereef_portal.boards.pareto import Direction, frontier
+from codereef.record.pareto import Direction, frontier
 from hypothesis import given
 from hypothesis import strategies as st
 
