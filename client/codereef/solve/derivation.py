@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from codereef.solve.terms import Dependency
+from codereef.solve.terms import Dependency
 
 #: (variable, mask of candidates, positive). Positive: the variable is selected, with a candidate in the
 #: mask. Negative: it is unselected, or selected with a candidate outside the mask.

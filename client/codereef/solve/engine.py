@@ -13,16 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from codereef.solve.answers import NoSolution, Solution, Statistics, StepLimitError
 from codereef.solve.derivation import Derived, External, Node, external_causes, nodes_bottom_up
 from codereef.solve.engine_search import Search
-from codereef.solve.terms import (
-    Dependency,
-    NoSolution,
-    Problem,
-    Solution,
-    Statistics,
-    StepLimitError,
-)
+from codereef.solve.terms import Dependency, Problem
 
 __all__ = [
     "Core",

@@ -18,9 +18,10 @@ from collections import deque
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
+from codereef.solve.answers import NoSolution, Solution, Statistics, StepLimitError
 from codereef.solve.derivation import Node
 from codereef.solve.engine_proof import Incompatibility, build_derivation, resolve
-from codereef.solve.terms import Dependency, NoSolution, Problem, Solution, Statistics, StepLimitError
+from codereef.solve.terms import Dependency, Problem
 
 
 class Search:

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from codereef.errors import ResolutionError
 from codereef.meta.component import Component
 from codereef.meta.versions import parse_version
+from codereef.solve.answers import NoSolution
 from codereef.solve.candidates import Asked, Candidate, Excluded
 from codereef.solve.derivation import External
 from codereef.solve.engine import minimal_core
 from codereef.solve.remedies import remedy
-from codereef.solve.terms import Dependency, NoSolution
+from codereef.solve.terms import Dependency
 from codereef.solve.universe import Universe
 
 MAX_LINES = 11

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the resolver engine is given and what it answers.
+"""What the resolver engine is given.
 
 Everything here is about small integers: a *variable* is an index, its candidates are numbered from 0 (most
 preferred) up, and a set of candidates is an int whose bit `i` stands for candidate `i`.
@@ -7,12 +7,9 @@ preferred) up, and a set of candidates is an int whose bit `i` stands for candid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-from codereef.errors import ResolutionError
-from codereef.solve.derivation import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,56 +44,3 @@ class Problem(Protocol):
         tried is asked first; the others follow when a conflict involves the variable, so that candidates
         with equal dependencies can be ruled out, and explained, together.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """How much work a solve took.
-
-    Attributes:
-        decisions: candidates chosen, including those taken back.
-        conflicts: dead ends met.
-        learned: incompatibilities derived from them.
-        propagations: times that a variable's set of candidates shrank.
-        variables: variables met.
-        loaded: (variable, candidate) pairs whose dependencies were asked for.
-    """
-
-    decisions: int = 0
-    conflicts: int = 0
-    learned: int = 0
-    propagations: int = 0
-    variables: int = 0
-    loaded: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """An answer: exactly the variables that the roots reach through required dependencies.
-
-    Attributes:
-        selected: variable -> candidate, in breadth-first order from the roots.
-        statistics: the work done.
-    """
-
-    selected: Mapping[int, int]
-    statistics: Statistics
-
-
-@dataclass(frozen=True, slots=True)
-class NoSolution:
-    """A proof that there is no answer.
-
-    Attributes:
-        derivation: root of a directed acyclic graph of nodes; its `terms` are empty.
-        statistics: the work done.
-    """
-
-    derivation: Node
-    statistics: Statistics
-
-
-class StepLimitError(ResolutionError):
-    """The search was stopped by `max_steps` before it found an answer or a proof."""
-
-    code = "resolution-step-limit"
