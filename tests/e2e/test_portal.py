@@ -77,7 +77,7 @@ def test_a_pushed_result_is_on_the_portal_and_pushing_again_changes_nothing(
 def test_results_wait_in_the_queue_while_the_portal_is_away(with_result: tuple[Cr, str], portal: str) -> None:
     client, result = with_result
     away = client("push", result[:12], "--portal", "http://127.0.0.1:9", "--yes", check=False)
-    assert away.returncode == 10 and "wait in the queue" in away.stderr
+    assert away.returncode == 10 and "1 result waits in the queue" in away.stderr
     assert [p.name for p in (client.home / "queue").glob("*/*.json")] == [f"{result}.json"]
     # What waits for one portal is not given to another.
     assert client("push", "--portal", portal, "--yes", check=False).returncode == 2

@@ -151,7 +151,7 @@ def measure(
             on_line=lambda line: _report(line, on_update),
         )
         response = _read_object(output / "response.json")
-        partial = _read_object(output / "samples.partial.json") if not response else {}
+        partial = _read_object(output / "samples.partial.json")
         predictions = _read_json(output / "predictions.json") or None
     after = machine_state()
     document = _document(
@@ -246,7 +246,8 @@ def _document(
         "runtime": _runtime(lock, parts, response),
         "machine": {"class": dict(machine), "class_digest": class_name, "instance": instance},
         "metrics": _scrubbed(response.get("metrics", {})),
-        "samples": response.get("samples") or partial.get("samples") or {},
+        # A program that was ended answers without the series it was in; what it saved on the way has that one.
+        "samples": {**(partial.get("samples") or {}), **(response.get("samples") or {})},
         "processing": _scrubbed(response.get("processing", {})),
         "warnings": [scrub(str(text)) for text in response.get("warnings", ())],
         "client": {"version": __version__},
