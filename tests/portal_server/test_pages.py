@@ -23,10 +23,7 @@ CANARY = "<script>document.title='owned'</script>\"'><img src=x onerror=document
 def poisoned() -> dict[str, Any]:
     """A document with the canary wherever the schema takes free text."""
     document = copy.deepcopy(factory.result())
-    document.update(
-        model=f"model:{CANARY}", precision=CANARY[:39], warnings=[CANARY], error=CANARY, scenario=CANARY[:59]
-    )
-    document["dataset"] = f"dataset:{CANARY}"
+    document.update(precision=CANARY[:39], warnings=[CANARY], error=CANARY, scenario=CANARY[:59])
     document["runtime"] = {"name": CANARY[:79], "version": CANARY[:59]}
     document["machine"]["class"] = {"cpu": {"model": CANARY}, CANARY: CANARY, "os": CANARY}
     document["machine"]["class_digest"] = factory.digest("poison")
@@ -38,9 +35,20 @@ def poisoned() -> dict[str, Any]:
     document["metrics"][CANARY[:70]] = dict(document["metrics"]["mAP50"], unit=CANARY[:39])
     document["samples"] = {"latency": {"unit": CANARY, "values": [1, 2, 3, 4]}}
     document["lock"]["nodes"]["model"]["version"] = CANARY
-    document["lock"]["nodes"]["model"]["variants"] = {CANARY: CANARY}
-    document["components"][f"model:{CANARY}"] = factory.digest("x")
     return document
+
+
+@pytest.mark.parametrize("place", ["model", "dataset", "variant", "variant name", "component"])
+def test_what_stands_in_a_command_to_copy_cannot_hold_a_shell_word(portal: TestClient, place: str) -> None:
+    document = copy.deepcopy(factory.result())
+    evil = "x; touch owned"
+    if place in ("model", "dataset"):
+        document[place] = f"{place}:{evil}"
+    elif place == "component":
+        document["components"][f"model:{evil}"] = factory.digest("x")
+    else:
+        document["configuration"]["variants"] = {evil: "a"} if place == "variant name" else {"format": evil}
+    assert portal.post("/api/v1/results", json=document).status_code == 422
 
 
 def all_pages(client: TestClient) -> list[str]:

@@ -237,13 +237,13 @@ def test_a_cursor_from_nowhere_answers_a_problem(cursor: str, crowded: TestClien
 
 def test_csv_holds_every_result_and_no_formula(upload: Upload, portal: TestClient) -> None:
     document = factory.result()
-    document["model"] = "=HYPERLINK(1)"
+    document["precision"] = "=HYPERLINK(1)"
     upload(document)
     upload(factory.result(seed=2))
     text = portal.get("/api/v1/results.csv").text
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == 2
-    assert {row["model"] for row in rows} == {"'=HYPERLINK(1)", "model:shapes-ssd@1.0.0"}
+    assert {row["precision"] for row in rows} == {"'=HYPERLINK(1)", factory.result(seed=2)["precision"]}
     assert float(rows[0]["latency_p50"]) == factory.result(seed=2)["metrics"]["latency_p50"]["value"]
 
 

@@ -16,7 +16,7 @@ def peak_rss() -> tuple[int, str]:
         with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
             for line in stream:
                 if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024, "VmHWM of /proc/self/status"
+                    return int(line.split()[1]) * 1024, "VmHWM, the kernel's highest resident size"
     except OSError:
         pass
     import resource
