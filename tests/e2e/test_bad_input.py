@@ -329,6 +329,114 @@ def test_a_changed_interpreter_is_noticed_before_anything_is_measured(ready: Cr,
     assert locked.returncode == 6 and "compiler.python" in locked.stderr
 
 
+def test_a_swapped_model_is_never_measured_and_init_mends_it(ready: Cr, tmp_path: Path) -> None:
+    client = Cr(Path(shutil.copytree(ready.home, tmp_path / "home", symlinks=True)), ready.cwd)
+    chosen = ("-v", "format=onnx", "-v", "precision=fp32")
+    small = Cr(client.home, tmp_path)
+    small("init", "demo-object-detection", *chosen)
+    prefixes = client.home / "store" / "v1" / "prefixes"
+    model = next(prefixes.glob("shapes-ssd-*/shapes-ssd-fp32.onnx"))
+    other = next(prefixes.glob("shapes-ssd-*/shapes-ssd-int8.onnx"))
+    content = model.read_bytes()
+    model.unlink()
+    shutil.copy(other, model)
+    done = small("benchmark", "demo-object-detection", "-o", "max_seconds=0.2", check=False)
+    assert done.returncode == 6 and "no longer what was installed" in done.stderr
+    assert "is made again" in small("init", "demo-object-detection", "--locked").stderr
+    assert next(prefixes.glob("shapes-ssd-*/shapes-ssd-fp32.onnx")).read_bytes() == content
+    python = next(prefixes.glob("python-*/bin/python"))
+    shutil.rmtree(python.parent)
+    assert "is ready" in small("init", "demo-object-detection").stdout
+    assert small.json("benchmark", "demo-object-detection", "-o", "max_seconds=0.2")["results"][0]["status"] == "ok"
+
+
+def test_the_interpreter_asked_for_is_the_one_taken(ready: Cr, tmp_path: Path) -> None:
+    client = Cr(ready.home, tmp_path)
+    pythons = [s for s in client.json("detect", "compiler.python")["software"] if not s["facts"].get("tool")]
+    usable = {s["version"]: s["path"] for s in pythons if s["version"].startswith(("3.10.", "3.11.", "3.12.", "3.13."))}
+    for version, path in usable.items():
+        plan = client.json("plan", "demo-object-detection", "--python", path)
+        assert {s["from"] for s in plan["steps"] if s["what"].startswith("compiler.python")} == {path}, version
+    assert client("plan", "demo-object-detection", "--python", "2.0", check=False).returncode == 4
+    client("init", "demo-object-detection", "-v", "format=tflite")
+    before = (tmp_path / "demo-object-detection" / "cr.lock").read_bytes()
+    refused = client("init", "demo-object-detection", "--locked", "--upgrade", check=False)
+    assert refused.returncode == 2
+    assert (tmp_path / "demo-object-detection" / "cr.lock").read_bytes() == before
+
+
+def test_a_failed_init_leaves_the_lock_that_worked(ready: Cr, repository: Path, cr: Cr) -> None:
+    cr("init", "demo-object-detection", "-v", "format=tflite")
+    lock = cr.cwd / "demo-object-detection" / "cr.lock"
+    before = lock.read_bytes()
+    cr.environ.update({"UV_CACHE_DIR": str(cr.home / "no-cache"), "CR_OFFLINE": "1"})
+    done = cr("init", "demo-object-detection", "-v", "format=onnx", check=False)
+    assert done.returncode == 7 and "--offline" in done.stderr
+    assert lock.read_bytes() == before
+
+
+def test_a_recipe_or_detector_of_a_repository_that_is_not_trusted_changes_nothing(cr: Cr, tmp_path: Path) -> None:
+    folder = tmp_path / "foreign"
+    recipe = json.loads((ROOT / "packages" / "onnxruntime-wheel" / "cr.json").read_text())
+    recipe["install"]["requirements"].append("colorama")
+    write(folder, recipe)
+    detector = json.loads((ROOT / "soft-detect" / "python" / "cr.json").read_text())
+    write(folder, {**detector, "version": "99.0.0", "find": {"executables": ["no-such-python"]}})
+    cr("repo", "add", str(folder), "--name", "foreign")
+    assert cr.json("detect", "compiler.python")["software"]
+    done = cr("init", "demo-object-detection", check=False)
+    assert (
+        done.returncode == 2 and "package:onnxruntime-wheel" in done.stderr and "cr repo trust foreign" in done.stderr
+    )
+
+
+def test_a_program_that_writes_nonsense_is_a_failure_and_not_a_crash_of_ours(
+    ready: Cr, cr: Cr, repository: Path
+) -> None:
+    client = Cr(ready.home, cr.cwd)
+    root = write(
+        repository,
+        base(
+            "program",
+            "nonsense",
+            task="object-detection",
+            run={"python": "main.py"},
+            metrics={},
+            deps={"python": {"needs": "compiler.python"}, "numpy": {"needs": "python.numpy"}},
+        ),
+    )
+    client("repo", "add", str(repository), "--name", "nonsense", "--trust")
+    try:
+        write(repository, {**solution("talk-nonsense"), "program": {"needs": "program:nonsense"}})
+        for answer in (
+            {"status": "ok", "warnings": 3},
+            {"status": "ok", "metrics": {"x": {"value": 1}}},
+            {"status": "ok", "runtime": "x"},
+            {"status": "ok", "samples": [1]},
+            ["list"],
+        ):
+            (root / "main.py").write_text(
+                "import json, sys, pathlib\nrequest = json.load(open(sys.argv[1]))\n"
+                "print(json.dumps({'phase': 'x', 'done': 1e308, 'progress': 'y'}), flush=True)\nprint('{\"phase\": \"x\", \"done\": 1e999}', flush=True)\n"
+                f"pathlib.Path(request['output'], 'response.json').write_text({json.dumps(json.dumps(answer))})\n"
+            )
+            client("init", "talk-nonsense")
+            done = client("benchmark", "talk-nonsense", check=False)
+            assert done.returncode in (0, 9) and "inside cr" not in done.stderr and "Traceback" not in done.stderr, (
+                answer,
+                done.stderr,
+            )
+        assert History(ready.home / "results").damaged() == []
+    finally:
+        client("repo", "remove", "nonsense")
+
+
+def test_a_measurement_leaves_nothing_in_the_users_home(ready: Cr, tmp_path: Path) -> None:
+    client = Cr(ready.home, ready.cwd, {"HOME": str(tmp_path)})
+    client("benchmark", "demo-object-detection", "-v", "format=onnx", "-v", "precision=fp32", "-o", "max_seconds=0.2")
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_code_of_a_repository_that_is_not_trusted_does_not_run(cr: Cr, tmp_path: Path) -> None:
     folder = tmp_path / "foreign"
     root = write(folder, base("program", "sneaky", task="object-detection", run={"python": "main.py"}, metrics={}))

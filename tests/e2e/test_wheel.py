@@ -76,4 +76,4 @@ def test_an_installed_client_runs_the_demo_from_an_empty_folder(wheel: Path, tmp
     done = subprocess.run(
         [str(venv / "bin" / "codereef"), "portal", "start"], cwd=work, env=environ, text=True, capture_output=True
     )
-    assert done.returncode == 2 and "codereef[server]" in done.stderr
+    assert done.returncode == 2 and ".[server]" in done.stderr

@@ -14,8 +14,17 @@ import pytest
 from codereef.detect import Detected
 from codereef.errors import LockError, MetadataError
 from codereef.lock.bind import bind_detected, check_components, refuse
-from codereef.lock.build import build_lock, environment_key
-from codereef.lock.model import FORMAT, Lock, LockedDistribution, from_document, read_lock, to_document, write_lock
+from codereef.lock.build import build_lock
+from codereef.lock.model import (
+    FORMAT,
+    Lock,
+    LockedDistribution,
+    environment_key,
+    from_document,
+    read_lock,
+    to_document,
+    write_lock,
+)
 from codereef.meta.component import Component
 from codereef.meta.schemas import check, problems
 from codereef.repo.index import Index
@@ -193,7 +202,7 @@ def test_a_newer_format_is_refused_with_the_way_to_read_it(tmp_path: Path) -> No
     (tmp_path / "cr.lock").write_text(json.dumps(document))
     with pytest.raises(LockError, match=f"has the format 'codereef-lock/2'; this client reads {FORMAT}") as caught:
         read_lock(tmp_path / "cr.lock")
-    assert "pip install -U codereef" in caught.value.hint
+    assert "upgrade it" in caught.value.hint
 
 
 def test_no_lock_at_all_is_told_with_the_command_that_makes_one(tmp_path: Path) -> None:
@@ -235,13 +244,26 @@ def test_one_choice_with_other_dependencies_is_another_node() -> None:
 def test_every_configuration_can_stand_alone() -> None:
     lock = complete(made())
     for configuration in lock.configurations:
-        alone = lock.restricted(configuration.id)
+        alone = lock.restricted(configuration)
         check(json.loads(json.dumps(to_document(alone))), "lock", "alone")
         assert set(alone.nodes) == set(configuration.nodes)
         assert list(alone.environments) == [configuration.environment]
-    with pytest.raises(LockError, match="no configuration format=tf") as caught:
-        lock.restricted("format=tf")
-    assert "format=onnx; format=tflite" in caught.value.hint
+
+
+def test_a_lock_with_other_distributions_than_its_environment_names_is_refused(tmp_path: Path) -> None:
+    document = to_document(complete(made()))
+    next(iter(document["environments"].values()))["distributions"] = []
+    (tmp_path / "cr.lock").write_text(json.dumps(document))
+    with pytest.raises(LockError, match="not the one its install_key names"):
+        read_lock(tmp_path / "cr.lock")
+
+
+def test_a_lock_with_one_configuration_twice_is_refused(tmp_path: Path) -> None:
+    document = to_document(complete(made()))
+    document["configurations"].append(document["configurations"][0])
+    (tmp_path / "cr.lock").write_text(json.dumps(document))
+    with pytest.raises(LockError, match="stands twice"):
+        read_lock(tmp_path / "cr.lock")
 
 
 def test_an_environment_says_what_the_graph_asks_for() -> None:

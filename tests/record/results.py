@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codereef.lock.build import build_lock, environment_key
-from codereef.lock.model import to_document
+from codereef.lock.build import build_lock
+from codereef.lock.model import environment_key, to_document
 from codereef.record.history import History, Result
 from codereef.solve.candidates import Request
 

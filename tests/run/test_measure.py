@@ -13,7 +13,8 @@ import pytest
 from codereef.errors import RunError, UsageError
 from codereef.home import Home
 from codereef.install.execute import Installed
-from codereef.lock.build import build_lock, environment_key
+from codereef.lock.build import build_lock
+from codereef.lock.model import environment_key
 from codereef.meta.schemas import problems
 from codereef.record.history import History
 from codereef.repo.index import Index

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from codereef.errors import UsageError
+from codereef.lock.model import LockedFile, LockedNode
 from codereef.run.measure import comparability
 from codereef.run.options import merge_options
 from codereef.run.request import Parts
@@ -115,26 +116,43 @@ def parts(**changes: Any) -> Parts:
 BASE = {"threads": 1, "max_seconds": 10.0, "accuracy_limit": 0}
 
 
+MODEL = LockedNode(
+    "model:m@1.0.0", "sha256:" + "1" * 64, "1.0.0", {}, "install", "run", {}, files=(LockedFile("m", "a" * 64, 3),)
+)
+DATA = LockedNode("dataset:d@1.0.0", "sha256:" + "2" * 64, "1.0.0", {}, "install", "run", {}, tree="sha256:" + "b" * 64)
+
+
+def key(*, model: LockedNode = MODEL, data: LockedNode = DATA, of: Parts | None = None, **settings: Any) -> str:
+    return comparability(
+        of or parts(), model, data, "linux-x86_64-gnu", {**BASE, "scenario": "single-stream", **settings}
+    )
+
+
 @pytest.mark.parametrize("option", ["threads", "batch", "accuracy_limit"])
 def test_options_that_change_what_is_measured_change_the_key(option: str) -> None:
-    assert comparability(parts(), "single-stream", {**BASE, option: 7}) != comparability(parts(), "single-stream", BASE)
+    assert key(**{option: 7}) != key()
 
 
 @pytest.mark.parametrize("option", ["max_seconds", "min_samples", "seed", "warmup_seconds"])
 def test_options_that_only_change_how_long_is_measured_do_not(option: str) -> None:
-    assert comparability(parts(), "single-stream", {**BASE, option: 7}) == comparability(parts(), "single-stream", BASE)
+    assert key(**{option: 7}) == key()
 
 
-def test_another_model_dataset_program_choice_or_load_changes_the_key() -> None:
+def test_other_files_data_processing_or_load_change_the_key() -> None:
+    other_steps = model(inputs=[{**model().meta["inputs"][0], "steps": [{"decode": {"color": "BGR"}}]}])
     keys = {
-        comparability(parts(), "single-stream", BASE),
-        comparability(parts(), "offline", BASE),
-        comparability(parts(model=model("other")), "single-stream", BASE),
-        comparability(parts(dataset=dataset("other")), "single-stream", BASE),
-        comparability(parts(dataset_variants={"size": "l"}), "single-stream", BASE),
-        comparability(parts(program=program(version="2.0.0")), "single-stream", BASE),
+        key(),
+        key(scenario="offline"),
+        key(model=replace(MODEL, files=(LockedFile("m", "c" * 64, 3),))),
+        key(data=replace(DATA, tree="sha256:" + "d" * 64)),
+        key(of=parts(model=other_steps)),
     }
-    assert len(keys) == 6
+    assert len(keys) == 5
+
+
+def test_a_new_edition_of_a_component_with_the_same_files_keeps_the_key() -> None:
+    newer = replace(MODEL, component="model:m@1.0.1", digest="sha256:" + "9" * 64)
+    assert key(model=newer, of=parts(program=program(version="2.0.0"))) == key()
 
 
 def test_the_precision_is_the_models_variant_or_what_it_declares() -> None:

@@ -105,8 +105,27 @@ def test_too_little_memory_is_told_apart_from_a_failure(tmp_path: Path) -> None:
     assert child(tmp_path, "x = bytearray(1_000_000)", memory_limit=600_000_000).status == "ok"
 
 
-def test_a_program_the_kernel_kills_is_out_of_memory(tmp_path: Path) -> None:
-    assert child(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)").status == "out-of-memory"
+def test_a_program_that_somebody_kills_has_crashed(tmp_path: Path) -> None:
+    # The kernel counts those it kills for lack of memory; this is none of them.
+    assert child(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)").status == "crashed"
+
+
+def test_a_program_dies_with_the_process_that_measures_it(tmp_path: Path) -> None:
+    code = "import os, sys, pathlib\nfrom codereef.target.local import run\n"
+    code += "run([sys.executable, '-c', 'import os,time; print(os.getpid(), flush=True); time.sleep(60)'], "
+    code += "cwd=pathlib.Path('.'), environ=dict(os.environ), timeout=60, on_line=lambda line: print(line, flush=True))"
+    client = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert client.stdout is not None
+    program = int(client.stdout.readline())
+    client.kill()
+    client.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{program}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{program}/stat").read_text().split(") ")[1].startswith("Z"):
+            break
+        time.sleep(0.05)
+    else:
+        assert not Path(f"/proc/{program}").exists(), "the program outlived the client that was killed"
 
 
 def test_lack_of_memory_is_seen_at_the_end_of_much_output(tmp_path: Path) -> None:
@@ -201,6 +220,7 @@ def test_the_environment_is_cleaned_of_what_changes_python_or_threads() -> None:
         "CUDA_VISIBLE_DEVICES": "0",
         "LC_ALL": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "DO_NOT_TRACK": "1",
     }
 
 

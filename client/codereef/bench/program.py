@@ -88,7 +88,8 @@ class Program:
         self._first_inference(pipeline, first)
         if self._request.action == "benchmark":
             self._measure(pipeline, dataset)
-        self._memory()
+        else:
+            self._memory()
         self._accuracy(pipeline, dataset, task)
 
     def _load(self, task: Task) -> Pipeline:
@@ -155,6 +156,7 @@ class Program:
             ],
             on_tick=tick,
         )
+        self._memory()  # before the statistics, whose arrays are ours and not the model's
         self._save("latency", measured.samples_ns)
         self._progress.say("measure", measured.samples_ns.size, measured.samples_ns.size, 1.0)
         self._summarise(_seconds(measured.samples_ns), measured.stopped)
@@ -176,7 +178,7 @@ class Program:
 
     def _memory(self) -> None:
         peak, source = peak_rss()
-        method = f"{source}, of the whole process up to the accuracy pass"
+        method = f"{source}, of the whole process until the last query was measured"
         self._response.metrics["peak_rss"] = Metric(float(peak), "B", "lower", method, 1)
 
     def _chosen(self, dataset: Dataset) -> Sequence[Item]:

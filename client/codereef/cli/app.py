@@ -8,7 +8,7 @@ from importlib import import_module
 
 import click
 
-from codereef.cli.edge import report_error
+from codereef.cli.edge import color, report_error
 
 #: command -> (section, module under codereef.cli.commands, one-line help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -81,6 +81,7 @@ class LazyGroup(click.Group):
 @click.option("--version", "-V", is_flag=True, help="Print the version and exit.")
 def cli(version: bool) -> None:
     """How fast and how accurate is this model, on this runtime, on this machine."""
+    click.get_current_context().color = color()
     # --version alone never comes here: entry.py answers it.
     if version:
         from codereef import __version__

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -35,6 +36,11 @@ def shared_options(command: Command) -> Command:
 
 def _quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta["codereef.quiet"] = value
+
+
+def color() -> bool | None:
+    """Return False where the user wants no colour (NO_COLOR), else None: colour on a terminal only."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def quiet() -> bool:
@@ -84,12 +90,11 @@ def report_error(error: BaseException, arguments: Sequence[str]) -> int:
         return 0
     debug = "--debug" in arguments
     known = _as_cr_error(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return 0
     if known is None and isinstance(error, OSError):
-        from pathlib import Path
-
-        from codereef.disk import storage_error
-
-        known = storage_error(error, "a file", Path(str(error.filename or ".")))
+        known = _storage(error)
     if debug:
         import traceback
 
@@ -102,14 +107,38 @@ def report_error(error: BaseException, arguments: Sequence[str]) -> int:
     if "--json" in arguments:
         print_json(known.as_dict())
     else:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {known.message}", err=True)
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {known.message}", err=True, color=color())
         if known.hint:
-            click.echo(f"{click.style('hint:', fg='cyan', bold=True)} {known.hint}", err=True)
+            click.echo(f"{click.style('hint:', fg='cyan', bold=True)} {known.hint}", err=True, color=color())
     return known.exit_code
 
 
+def _storage(error: OSError) -> CrError:
+    """Return the error for a file that could not be read or written."""
+    import errno
+    from pathlib import Path
+
+    from codereef.disk import storage_error
+    from codereef.errors import StorageError
+
+    place = Path(str(error.filename)) if error.filename else None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) and place is not None:
+        return storage_error(error, place.name, place.parent) or StorageError(str(error))
+    where = f"{place} could not be used" if place is not None else "A file could not be used"
+    return StorageError(
+        f"{where}: {(error.strerror or str(error)).lower()}.",
+        hint="Check that it exists, what it is and who may use it. `cr config` shows the folder that cr keeps things in.",
+        context={"path": str(place or ""), "errno": error.errno},
+    )
+
+
+def interactive() -> bool:
+    """Tell whether a person can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, right: Sequence[int] = ()) -> str:
-    """Return rows as a text table.
+    """Return rows as a text table, or as blocks of lines where a terminal is too narrow for it.
 
     Args:
         rows: cells as text.
@@ -118,11 +147,24 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, right: Sequence
     """
     everything = [list(head), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in everything) for i in range(len(head))]
+    if sys.stdout is not None and sys.stdout.isatty():
+        columns = shutil.get_terminal_size().columns
+        if sum(widths) + 2 * (len(widths) - 1) > columns:
+            return _blocks(rows, head)
     lines = []
     for number, row in enumerate(everything):
         cells = [cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row)]
         line = "  ".join(cells).rstrip()
         lines.append(click.style(line, bold=True) if number == 0 else line)
+    return "\n".join(lines)
+
+
+def _blocks(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+    width = max(len(name) for name in head[1:]) if len(head) > 1 else 0
+    lines = []
+    for row in rows:
+        lines.append(click.style(row[0], bold=True))
+        lines += [f"  {name.ljust(width)}  {cell}" for name, cell in zip(head[1:], row[1:]) if cell]
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ at all, so a kill at any instant costs only the folder that was being made.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,16 +21,16 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from codereef.detect import Detected
-from codereef.errors import InstallError, IntegrityError, LockError
+from codereef.errors import CrError, InstallError, IntegrityError, LockError
 from codereef.install.download import RemoteFile, Settings, fetch
 from codereef.install.progress import Progress
-from codereef.lock.build import environment_key, install_method, node_facts
-from codereef.lock.model import Lock, LockedDistribution, LockedEnvironment, LockedNode
+from codereef.lock.build import install_method, node_facts
+from codereef.lock.model import Lock, LockedDistribution, LockedEnvironment, LockedNode, environment_key
 from codereef.meta.component import Component
 from codereef.meta.reference import parse_reference
 from codereef.meta.selection import select
 from codereef.repo.index import Index
-from codereef.store import Store, link_or_copy
+from codereef.store import Prefix, Store, link_or_copy
 
 GENERATE_TIMEOUT = 1800.0
 
@@ -113,7 +114,7 @@ def missing_files(lock: Lock, index: Index, store: Store, nodes: Collection[str]
     wanted: dict[str, RemoteFile] = {}
     for key in nodes:
         node = lock.nodes[key]
-        if not node.files or (node.install_key and store.prefix(node.install_key)):
+        if not node.files or (node.install_key and sound(store, node.install_key)):
             continue
         component = component_of(node, index)
         target = next(c.target for c in lock.configurations if key in c.nodes)
@@ -159,11 +160,36 @@ def install(
     return Installed(folders, pythons, tuple(built))
 
 
+def sound(store: Store, key: str) -> Prefix | None:
+    """Return an installed folder, or None when it is absent or no longer what was installed.
+
+    Every file of a folder with a recorded digest is read again: a number measured on a damaged or swapped
+    model would be recorded as the original's.
+    """
+    prefix = store.prefix(key)
+    return None if prefix is None or store.verify_prefix(key) else prefix
+
+
+def sound_environment(store: Store, key: str, environment: LockedEnvironment) -> Prefix | None:
+    """Return an environment's folder, or None when its interpreter or a distribution is missing."""
+    from codereef.install.pip import distributions_in
+
+    prefix = store.prefix(key)
+    if prefix is None or not os.access(environment_python(prefix.path), os.X_OK):
+        return None
+    try:
+        found = {(canonicalize_name(name), version) for name, version in distributions_in(prefix.path)}
+    except CrError:
+        return None
+    wanted = {(canonicalize_name(d.name), d.version) for d in environment.distributions}
+    return prefix if wanted <= found else None
+
+
 def located(lock: Lock, index: Index, bindings: Mapping[str, Detected], store: Store) -> Installed:
     """Return where everything of a lock is, installing nothing.
 
     Raises:
-        LockError: something is not installed.
+        LockError: something is not installed, or no longer what was installed.
     """
     folders: dict[str, Path] = {}
     absent: list[str] = []
@@ -171,18 +197,15 @@ def located(lock: Lock, index: Index, bindings: Mapping[str, Detected], store: S
         if node.source == "component":
             folders[key] = component_of(node, index).root
         elif node.source == "install" and node.install_key:
-            prefix = store.prefix(node.install_key)
+            prefix = sound(store, node.install_key)
             if prefix is None:
                 absent.append(key)
             else:
                 folders[key] = prefix.path
     pythons: dict[str, Path] = {}
     for name, environment in lock.environments.items():
-        prefix = (
-            store.prefix(local_environment_key(environment, bindings[environment.python].path))
-            if environment.install_key
-            else None
-        )
+        key = local_environment_key(environment, bindings[environment.python].path)
+        prefix = sound_environment(store, key, environment) if environment.install_key else None
         if prefix is None:
             absent.append(name)
         else:
@@ -190,8 +213,8 @@ def located(lock: Lock, index: Index, bindings: Mapping[str, Detected], store: S
     if absent:
         solution = lock.solution.split("@")[0].split(":")[1]
         raise LockError(
-            f"{lock.solution} is not installed here: {', '.join(absent[:6])} {'is' if len(absent) == 1 else 'are'} missing from the store.",
-            hint=f"`cr init {solution}` installs it.",
+            f"{lock.solution} is not installed here: {', '.join(absent[:6])} {'is' if len(absent) == 1 else 'are'} missing from the store or no longer what was installed.",
+            hint=f"`cr init {solution}` mends it.",
             context={"missing": absent},
         )
     return Installed(folders, pythons, ())
@@ -207,9 +230,10 @@ def _install_files(
     progress: Progress,
     built: list[str],
 ) -> Path:
-    existing = store.prefix(node.install_key)
+    existing = sound(store, node.install_key)
     if existing is not None:
         return existing.path
+    _remove_damaged(store, node.install_key, progress)
     component = component_of(node, index)
     target = next(c.target for c in lock.configurations if key in c.nodes)
     with store.building(node.install_key, waiting=_waiting(node.install_key, progress)) as build:
@@ -233,6 +257,12 @@ def _install_files(
         return build.commit({"component": node.component, "variants": dict(node.variants)}, digest=True).path
 
 
+def _remove_damaged(store: Store, key: str, progress: Progress) -> None:
+    if store.prefix(key) is not None:
+        progress.note(f"{key} is no longer what was installed and is made again")
+        store.remove_prefix(key)
+
+
 def _waiting(key: str, progress: Progress) -> Callable[[], None]:
     return lambda: progress.note(f"waiting for another cr that is making {key}")
 
@@ -254,9 +284,10 @@ def _install_environment(
 ) -> Path:
     python = bindings[environment.python]
     key = local_environment_key(environment, python.path)
-    existing = store.prefix(key)
+    existing = sound_environment(store, key, environment)
     if existing is not None:
         return environment_python(existing.path)
+    _remove_damaged(store, key, progress)
     from codereef.install.pip import Distribution, create_environment
 
     with store.building(key, in_place=True, waiting=_waiting(key, progress)) as build:
@@ -274,9 +305,10 @@ def _install_environment(
 def _generate(
     node: LockedNode, index: Index, store: Store, python: Path | None, progress: Progress, built: list[str]
 ) -> Path:
-    existing = store.prefix(node.install_key)
+    existing = sound(store, node.install_key)
     if existing is not None:
         return existing.path
+    _remove_damaged(store, node.install_key, progress)
     component = component_of(node, index)
     recipe = component.meta["install"]
     if python is None or install_method(component) != "generate":

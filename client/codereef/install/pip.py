@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from packaging.version import Version
+
 from codereef.disk import storing
 from codereef.errors import InstallError, UsageError
 from codereef.store import Store
@@ -35,6 +37,7 @@ __all__ = ["Distribution", "create_environment", "distributions_in", "find_uv", 
 
 Tool = Literal["auto", "uv", "pip"]
 REUSED = "codereef-reused.pth"
+_REPORTING_PIP = Version("22.3")  # the first whose --dry-run --report gives hashes
 _TIME_LIMIT = 3600.0
 _PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -63,6 +66,12 @@ _ADVICE = (
         r"ensurepip|no module named venv",
         "This Python lacks venv or pip: on Debian and Ubuntu `apt install python3-venv`, or install uv.",
     ),
+)
+
+
+_OFFLINE = (
+    "No network is used (--offline), and the package cache does not have everything that is needed. "
+    "Run the command once without --offline."
 )
 
 
@@ -134,7 +143,8 @@ class _Runner:
         words = [str(word) for word in command]
         done = run_logged(words, log_dir=self._logs, name=name, env=self._env, cwd=self._work, timeout=_TIME_LIMIT)
         if done.status != 0:
-            raise failure(words, done, doing, _advice(done.tail))
+            hint = _OFFLINE if self._settings.offline else _advice(done.tail)
+            raise failure(words, done, doing, hint)
         return done
 
 
@@ -245,8 +255,17 @@ def _resolve_by_uv(runner: _Runner, python: Path, work: Path) -> list[Distributi
     return found
 
 
+def _newer_pip(runner: _Runner, venv: Path) -> None:
+    """Give a working environment a pip that can report what it would install, where its own cannot yet."""
+    own = dict(distributions_in(venv)).get("pip", "0")
+    if Version(own) < _REPORTING_PIP:
+        command: list[str | Path] = [venv / "bin" / "python", "-I", "-m", "pip", "install", "--quiet", "pip>=23"]
+        runner.run([*command, *runner.pip_flags()], f"pip {own} could not be replaced by a newer one", "pip-upgrade")
+
+
 def _resolve_by_pip(runner: _Runner, python: Path, work: Path) -> list[Distribution]:
     runner.run([python, "-I", "-m", "venv", work / "venv"], "A working environment could not be made", "venv")
+    _newer_pip(runner, work / "venv")
     report = work / "report.json"
     command: list[str | Path] = [work / "venv" / "bin" / "python", "-I", "-m", "pip", "install", "--dry-run"]
     command += ["--ignore-installed", "--quiet", "--only-binary", ":all:", "--report", report]

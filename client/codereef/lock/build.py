@@ -81,17 +81,6 @@ def _locked_node(node: Node, target: str) -> LockedNode:
     )
 
 
-def environment_key(environment: LockedEnvironment) -> str:
-    """Return the name of an environment's folder in the store."""
-    content = {
-        "python": environment.python_version,
-        "target": environment.target,
-        "distributions": [[d.name, d.version, list(d.sha256)] for d in environment.distributions],
-        "reused": list(environment.reused),
-    }
-    return f"python-{environment.python_version}-{digest_of(content)[7:23]}"
-
-
 def _environment(graph: Graph) -> LockedEnvironment | None:
     # The environment is that of the machine that runs; the one that builds may have an interpreter too.
     python = next((n for n in sorted(graph.nodes, key=lambda n: n.scope != "run") if n.needs == PYTHON), None)

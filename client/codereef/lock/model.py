@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,34 +122,26 @@ class Lock:
         """`sha256:` of the lock's canonical JSON."""
         return digest_of(to_document(self))
 
-    def configuration(self, identifier: str) -> LockedConfiguration:
-        """Return a configuration by id.
-
-        Raises:
-            LockError: the lock has none of that id.
-        """
-        for configuration in self.configurations:
-            if configuration.id == identifier:
-                return configuration
-        raise LockError(
-            f"The lock of {self.solution} has no configuration {identifier}.",
-            hint="It has " + "; ".join(c.id for c in self.configurations) + ".",
+    def restricted(self, configuration: LockedConfiguration) -> Lock:
+        """Return the lock of one of its configurations alone, as a result carries it."""
+        environments = {k: v for k, v in self.environments.items() if k == configuration.environment}
+        return replace(
+            self,
+            configurations=(configuration,),
+            nodes={key: self.nodes[key] for key in configuration.nodes},
+            environments=environments,
         )
 
-    def restricted(self, identifier: str) -> Lock:
-        """Return the lock of one configuration alone, as a result carries it."""
-        chosen = self.configuration(identifier)
-        environments = {k: v for k, v in self.environments.items() if k == chosen.environment}
-        return Lock(
-            self.client,
-            self.policy,
-            self.solution,
-            self.solution_digest,
-            self.request,
-            (chosen,),
-            {key: self.nodes[key] for key in chosen.nodes},
-            environments,
-        )
+
+def environment_key(environment: LockedEnvironment) -> str:
+    """Return the name of an environment's folder in the store."""
+    content = {
+        "python": environment.python_version,
+        "target": environment.target,
+        "distributions": [[d.name, d.version, list(d.sha256)] for d in environment.distributions],
+        "reused": list(environment.reused),
+    }
+    return f"python-{environment.python_version}-{digest_of(content)[7:23]}"
 
 
 def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
@@ -307,10 +299,16 @@ def read_lock(path: Path, *, verify: bool = True) -> Lock:
         raise LockError(f"The lock at {path} cannot be read: {error.strerror}.", context={"path": str(path)}) from None
     document = parse_json(data, path)
     found = document.get("format") if isinstance(document, dict) else None
+    if found is None:
+        raise LockError(
+            f"{path} is not a lock: it names no format.",
+            hint="Delete it and run `cr init` again.",
+            context={"path": str(path)},
+        )
     if found != FORMAT:
         raise LockError(
             f"The lock at {path} has the format {found!r}; this client reads {FORMAT}.",
-            hint="A newer client wrote it: upgrade with `pip install -U codereef`, or delete the lock and run `cr init` again.",
+            hint="A newer client wrote it: upgrade it, or delete the lock and run `cr init` again.",
             context={"path": str(path), "format": found},
         )
     if verify:
@@ -331,7 +329,26 @@ def read_lock(path: Path, *, verify: bool = True) -> Lock:
                 hint="Delete it and run `cr init` again.",
                 context={"path": str(path), "missing": missing},
             )
+    for problem in _contradictions(lock):
+        raise LockError(
+            f"The lock at {path} is damaged: {problem}.",
+            hint="Delete it and run `cr init` again.",
+            context={"path": str(path)},
+        )
     return lock
+
+
+def _contradictions(lock: Lock) -> Iterator[str]:
+    """Yield what cannot be true in a lock that nobody has edited or merged by hand."""
+    seen: set[tuple[str, str]] = set()
+    for configuration in lock.configurations:
+        key = (configuration.id, configuration.target)
+        if key in seen:
+            yield f"the configuration {configuration.id} for {configuration.target} stands twice"
+        seen.add(key)
+    for name, environment in lock.environments.items():
+        if environment.install_key != environment_key(environment):
+            yield f"the environment {name} is not the one its install_key names"
 
 
 def _named(lock: Lock) -> Iterator[tuple[str, tuple[str, ...], Collection[str]]]:

@@ -146,8 +146,9 @@ def upload(result: Result, portal: str) -> Sent:
                 hint="Check the address with `cr config get portal`.",
             )
         return Sent(result.id, "new" if response.status_code == 201 else "known", page)
-    if response.status_code in (408, 425, 429) or response.status_code >= 500:
-        raise NetworkError(f"The portal at {base} is not able to take results now (status {response.status_code}).")
+    if response.status_code not in (400, 409, 413, 422):
+        # Everything else is about the portal or the way to it, not about this result.
+        raise NetworkError(f"The portal at {base} does not take results now (status {response.status_code}).")
     return Sent(result.id, "refused", reason=_field(response.text, "detail") or f"status {response.status_code}")
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ class ResultComparison:
         unlike: reasons why the two are not on one ranking.
         accuracy: one sentence a metric.
         differences: what differs in graph, options and machine.
+        noise_floor: least relative difference that is called one.
+        runs: how many runs of one thing the noise floor is known from; 1 when it is not.
+        notes: what the results themselves warn of.
     """
 
     a: str
@@ -49,6 +52,9 @@ class ResultComparison:
     unlike: tuple[str, ...]
     accuracy: tuple[str, ...]
     differences: tuple[Difference, ...]
+    noise_floor: float
+    runs: int
+    notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -106,10 +112,52 @@ def _node_text(node: Mapping[str, Any]) -> str:
     )
 
 
-def compare_results(a: Result, b: Result) -> ResultComparison:
+NOISE_FLOOR = 0.01
+
+
+def noise_floor(a: Result, b: Result, others: Iterable[Result]) -> tuple[float, int]:
+    """Return how far runs of the same thing lie apart on this machine, and from how many runs that is known.
+
+    Samples of one process say nothing of what differs from process to process (memory layout, neighbours,
+    clock). Where A or B was measured several times, with the same lock, options and machine, the largest
+    relative difference between the medians of such runs is the least difference that means anything.
+
+    Args:
+        a, b: the results compared.
+        others: further results, such as the whole history.
+
+    Returns:
+        The floor, at least 1 %, and the largest number of runs behind it (1: it is not known).
+    """
+    floor, runs = NOISE_FLOOR, 1
+    known = {result.id: result for result in (*others, a, b)}
+    for one, other in ((a, b), (b, a)):
+        # The two that are compared are no evidence about each other.
+        medians = [
+            value
+            for result in known.values()
+            if result.id != other.id
+            and _same_thing(result, one)
+            and (value := result.metric("latency_p50")) is not None
+        ]
+        if len(medians) > 1:
+            floor = max(floor, max(medians) / min(medians) - 1)
+            runs = max(runs, len(medians))
+    return floor, runs
+
+
+def _same_thing(a: Result, b: Result) -> bool:
+    keys = ("status", "action", "lock_digest", "comparability", "options")
+    return all(a.document[key] == b.document[key] for key in keys) and (
+        a.document["machine"]["instance"] == b.document["machine"]["instance"]
+    )
+
+
+def compare_results(a: Result, b: Result, others: Iterable[Result] = ()) -> ResultComparison:
     """Compare two results by their raw latency samples.
 
-    The test and the verdict are those of `codereef.bench.compare.compare`.
+    The test and the verdict are those of `codereef.bench.compare.compare`, with the noise floor that repeated
+    runs in `others` show.
 
     Raises:
         UsageError: one of them has no latency samples.
@@ -127,8 +175,9 @@ def compare_results(a: Result, b: Result) -> ResultComparison:
                 hint="Compare two results of `cr benchmark`.",
             )
         series.append(np.asarray(samples, dtype=np.float64))
+    floor, runs = noise_floor(a, b, others)
     # The seed depends on the two results only, so that the same comparison always gives the same interval.
-    outcome = compare(series[0], series[1], seed=(int(a.id[:8], 16) ^ int(b.id[:8], 16)))
+    outcome = compare(series[0], series[1], seed=int(a.id[:8], 16) ^ int(b.id[:8], 16), noise_floor=floor)
     left, right = a.document, b.document
     unlike = []
     if left["comparability"] != right["comparability"]:
@@ -168,4 +217,7 @@ def compare_results(a: Result, b: Result) -> ResultComparison:
         tuple(unlike),
         tuple(accuracy),
         tuple(differences),
+        floor,
+        runs,
+        tuple(f"{name}: {note}" for name, d in (("A", left), ("B", right)) for note in d["warnings"]),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,13 +227,24 @@ def load_repository(repository: Repository, cache_dir: Path | None) -> tuple[lis
     return components, broken
 
 
-def load_index(repositories: Iterable[Repository], cache_dir: Path | None) -> Index:
-    """Return one index over `repositories`; where two have the same version, the earlier one wins."""
+def load_index(
+    repositories: Iterable[Repository],
+    cache_dir: Path | None,
+    *,
+    admit: Callable[[Component], bool] = lambda _: True,
+) -> Index:
+    """Return one index over `repositories`; where two have the same version, the earlier one wins.
+
+    Args:
+        repositories: where components come from.
+        cache_dir: folder of the caches; None reads everything afresh.
+        admit: tells whether a component may be in the index; one that may not hides no other.
+    """
     seen: dict[str, Component] = {}
     broken: list[Broken] = []
     for repository in repositories:
         components, failures = load_repository(repository, cache_dir)
         broken.extend(failures)
-        for component in components:
+        for component in filter(admit, components):
             seen.setdefault(str(component.reference), component)
     return Index(tuple(seen.values()), tuple(broken))

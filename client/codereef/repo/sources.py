@@ -143,6 +143,11 @@ def _git_error(verb: str, origin: str, error: Exception) -> NetworkError:
     )
 
 
+def needs_network(origin: str) -> bool:
+    """Tell whether adding `origin` clones it, and not from a folder of this machine."""
+    return _is_git_address(origin) and not origin.startswith("file://") and not Path(origin).expanduser().is_dir()
+
+
 def add(home: Home, origin: str, *, name: str | None = None, revision: str = "", trusted: bool = False) -> Source:
     """Add a folder or a git repository.
 
@@ -163,7 +168,7 @@ def add(home: Home, origin: str, *, name: str | None = None, revision: str = "",
     chosen = name or re.sub(r"\.git$", "", place.rstrip("/").replace(":", "/").rsplit("/", 1)[-1]).lower()
     if revision.startswith("-"):
         raise UsageError(f"`{revision}` is not a branch or tag.", hint="Give the name of one with --revision.")
-    if not _NAME.match(chosen) or chosen == EMBEDDED:
+    if not _NAME.match(chosen) or chosen in (EMBEDDED, "repos.json"):
         raise UsageError(
             f"`{chosen}` cannot be the name of a repository.",
             hint="Give one with --name: lower-case letters, digits, dot, dash and underscore; not `default`.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from codereef import __version__
 from codereef.canonical import digest_of, pretty_json
 from codereef.errors import MetadataError, RunError
 from codereef.home import Home
-from codereef.install.execute import Installed
-from codereef.lock.model import Lock, LockedConfiguration, to_document
-from codereef.meta.schemas import parse_json
+from codereef.install.execute import Installed, component_of
+from codereef.lock.build import node_facts
+from codereef.lock.model import Lock, LockedConfiguration, LockedNode, to_document
+from codereef.meta.schemas import parse_json, problems
+from codereef.meta.selection import select
 from codereef.record.privacy import scrub
 from codereef.repo.index import Index
 from codereef.run.options import merge_options
@@ -29,6 +32,10 @@ from codereef.run.request import Parts, build_request, parts_of
 from codereef.target.local import Outcome, clean_environment, run
 
 DEFAULT_TIMEOUT = 3600.0
+_HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+
+#: Way of measuring; changes whenever numbers of before and after are no longer alike.
+METHOD = "codereef-measuring/1"
 
 #: Options that change what is measured, and with that whether two results can be compared.
 COMPARABLE_OPTIONS = ("threads", "batch", "accuracy_limit")
@@ -70,17 +77,31 @@ def _now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def comparability(parts: Parts, scenario: str, options: Mapping[str, Any]) -> str:
-    """Return the key that results must share to stand on one ranking: same model, data, load and harness."""
+def comparability(
+    parts: Parts, model: LockedNode, dataset: LockedNode, target: str, settings: Mapping[str, Any]
+) -> str:
+    """Return the key that results must share to stand on one ranking.
+
+    It covers what is measured and how, by content: the model's and the dataset's files, the processing, the
+    load, the options that matter and the way of measuring. A new README or a new client changes nothing.
+
+    Args:
+        parts: the components.
+        model, dataset: their nodes in the lock.
+        target: triple.
+        settings: `scenario` and the options in force.
+    """
+    facts = node_facts(model.version, model.variants, target)
     return digest_of(
         {
-            "model": parts.model.digest,
-            "dataset": parts.dataset.digest,
-            "dataset_variants": dict(parts.dataset_variants),
-            "program": parts.program.digest,
-            "scenario": scenario,
-            "options": {name: options[name] for name in COMPARABLE_OPTIONS if name in options},
-            "harness": __version__,
+            "model": sorted([f.name, f.sha256] for f in model.files),
+            "processing": [select(parts.model.meta[part], facts) for part in ("inputs", "outputs")],
+            "dataset": [sorted([f.name, f.sha256] for f in dataset.files), dataset.tree],
+            "annotations": parts.dataset.meta["annotations"],
+            "program": parts.program.reference.unversioned,
+            "scenario": settings["scenario"],
+            "options": {name: settings[name] for name in COMPARABLE_OPTIONS if name in settings},
+            "method": METHOD,
         }
     )
 
@@ -136,6 +157,7 @@ def measure(
         work = Path(folder)
         output = work / "output"
         output.mkdir()
+        (work / "home").mkdir()
         request = work / "request.json"
         request.write_text(
             pretty_json(build_request(lock, configuration, parts, installed, action, options, output)), encoding="utf-8"
@@ -145,7 +167,8 @@ def measure(
         outcome = run(
             [str(python), "-I", str(script), str(request)],
             cwd=work,
-            environ=clean_environment(os.environ),
+            # Runtimes keep caches and telemetry in the home; a measurement reads and leaves nothing there.
+            environ={**clean_environment(os.environ), **dict.fromkeys(_HOMES, str(work / "home"))},
             timeout=limit,
             memory_limit=memory_limit,
             on_line=lambda line: _report(line, on_update),
@@ -156,6 +179,7 @@ def measure(
     after = machine_state()
     document = _document(
         lock,
+        index,
         configuration,
         parts,
         machine,
@@ -169,20 +193,45 @@ def measure(
         action=action,
         scenario=scenario,
         options=_scrubbed(options),
-        comparability=comparability(parts, scenario, options),
+        comparability=comparability(
+            parts,
+            lock.nodes[parts.model_id],
+            lock.nodes[parts.dataset_id],
+            configuration.target,
+            {**options, "scenario": scenario},
+        ),
         environment={"before": before, "after": after},
         started_at=started,
         ended_at=_now(),
     )
+    _check_measured(document)
     document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, machine)]))
     return Measured(document, predictions, outcome.tail)
+
+
+def _check_measured(document: dict[str, Any]) -> None:
+    """Make a failure of a result whose program wrote what no result can hold; what is sound of it stays."""
+    for part in ("metrics", "samples", "processing", "warnings", "runtime"):
+        wrong = [problem for problem in problems(document, "result") if problem.path.startswith(f"$.{part}")]
+        if not wrong:
+            continue
+        document[part] = {"name": "unknown", "version": ""} if part == "runtime" else [] if part == "warnings" else {}
+        if document["status"] == "ok":
+            document["status"] = "failed"
+            document["error"] = scrub(f"the program's response does not follow the result schema: {wrong[0]}")
 
 
 def _report(line: str, on_update: Callable[[Update], None]) -> None:
     try:
         data = json.loads(line)
-        update = Update(str(data["phase"]), int(data.get("done") or 0), data.get("total"), data.get("progress"))
-    except (ValueError, KeyError, TypeError):
+        total, fraction = data.get("total"), data.get("progress")
+        update = Update(
+            str(data["phase"]),
+            int(data.get("done") or 0),
+            None if total is None else int(total),
+            None if fraction is None else min(1.0, max(0.0, float(fraction))),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
         return  # A program may print what it likes; only progress lines concern us.
     on_update(update)
 
@@ -209,8 +258,17 @@ def _scrubbed(value: Any) -> Any:
     return [_scrubbed(child) for child in value] if isinstance(value, list) else value
 
 
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
 def _document(
     lock: Lock,
+    index: Index,
     configuration: LockedConfiguration,
     parts: Parts,
     machine: Mapping[str, Any],
@@ -220,7 +278,7 @@ def _document(
     response: Mapping[str, Any],
     partial: Mapping[str, Any],
 ) -> dict[str, Any]:
-    graph = lock.restricted(configuration.id)
+    graph = lock.restricted(configuration)
     status = outcome.status
     error = ""
     if status == "ok" and response.get("status") != "ok":
@@ -243,13 +301,13 @@ def _document(
         "model": str(parts.model.reference),
         "precision": parts.precision,
         "dataset": str(parts.dataset.reference),
-        "runtime": _runtime(lock, parts, response),
+        "runtime": _runtime(lock, index, parts, response),
         "machine": {"class": dict(machine), "class_digest": class_name, "instance": instance},
         "metrics": _scrubbed(response.get("metrics", {})),
         # A program that was ended answers without the series it was in; what it saved on the way has that one.
-        "samples": {**(partial.get("samples") or {}), **(response.get("samples") or {})},
+        "samples": {**_mapping(partial.get("samples")), **_mapping(response.get("samples"))},
         "processing": _scrubbed(response.get("processing", {})),
-        "warnings": [scrub(str(text)) for text in response.get("warnings", ())],
+        "warnings": [scrub(str(text)) for text in _listed(response.get("warnings"))],
         "client": {"version": __version__},
     }
     if error:
@@ -270,9 +328,17 @@ def _failure(parts: Parts, outcome: Outcome, response: Mapping[str, Any], status
     return f"{name}: {outcome.sentence}" + (f"; it last said: {last}" if last else "")
 
 
-def _runtime(lock: Lock, parts: Parts, response: Mapping[str, Any]) -> dict[str, str]:
-    said = response.get("runtime") or {}
-    if said.get("name"):
-        return {"name": str(said["name"]), "version": str(said.get("version", ""))}
+def _runtime(lock: Lock, index: Index, parts: Parts, response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return name and version of the distribution that ran the model; from the graph where the program did not say."""
+    said = response.get("runtime")
+    if isinstance(said, Mapping) and said.get("name"):
+        runtime: dict[str, Any] = {"name": scrub(str(said["name"])), "version": scrub(str(said.get("version", "")))}
+        if said.get("providers"):
+            runtime["providers"] = [scrub(str(provider)) for provider in _listed(said["providers"])]
+        return runtime
     node = lock.nodes[lock.nodes[parts.model_id].deps["runtime"]]
-    return {"name": node.component.split(":")[1].split("@")[0], "version": node.version}
+    if node.source == "detected":
+        return {"name": str(node.facts.get("name", node.capability)), "version": node.version}
+    component = component_of(node, index)
+    requirements = component.meta["install"].get("requirements", [component.name])
+    return {"name": re.split(r"[^A-Za-z0-9._-]", requirements[0])[0], "version": node.version}

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +23,15 @@ TAIL_LINES = 30
 GRACE_SECONDS = 3.0
 
 Status = Literal["ok", "failed", "crashed", "timeout", "out-of-memory", "interrupted"]
+
+
+#: linux/prctl.h: the signal a process gets when its parent dies, so that a killed `cr` leaves nothing running.
+_PR_SET_PDEATHSIG = 1
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
         "VECLIB_",
     )
     kept = {key: value for key, value in environ.items() if not key.startswith(dropped)}
-    return {**kept, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**kept, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "DO_NOT_TRACK": "1"}
 
 
 def run(
@@ -106,13 +118,17 @@ def run(
         RunError: the program could not be started.
     """
 
-    def limit() -> None:
+    libc = _libc()
+
+    def prepare() -> None:
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if memory_limit is not None:
             import resource
 
             resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
 
-    started = time.monotonic()
+    started, killed_before = time.monotonic(), _kernel_kills()
     try:
         process = subprocess.Popen(
             command,
@@ -124,7 +140,7 @@ def run(
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=limit if memory_limit is not None else None,
+            preexec_fn=prepare,
         )
     except OSError as error:
         raise RunError(
@@ -168,16 +184,27 @@ def run(
         raise trouble[0]
     if status == "ok":
         # Only now, when everything the program said has been read.
-        status = _status(process.returncode, tail)
+        status = _status(process.returncode, tail, _kernel_kills() - killed_before)
     return Outcome(status, process.returncode, time.monotonic() - started, tuple(tail))
 
 
-def _status(returncode: int, tail: Sequence[str]) -> Status:
+def _kernel_kills() -> int:
+    """Return how many processes the kernel has killed for lack of memory since it booted; 0 where it does not say."""
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def _status(returncode: int, tail: Sequence[str], kernel_kills: int) -> Status:
     if returncode == 0:
         return "ok"
     text = "\n".join(tail)
     if (
-        returncode == -signal.SIGKILL
+        (returncode == -signal.SIGKILL and kernel_kills > 0)
         or "MemoryError" in text
         or "std::bad_alloc" in text
         or "Cannot allocate memory" in text

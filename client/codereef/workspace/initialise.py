@@ -22,6 +22,8 @@ from codereef.install.execute import (
     located,
     lock_distributions,
     missing_files,
+    sound,
+    sound_environment,
 )
 from codereef.install.progress import Progress
 from codereef.lock.bind import bind_detected, check_components, refuse
@@ -89,6 +91,7 @@ class Plan:
         kept: whether an existing lock was kept as it is.
         folder: the workspace.
         steps: what would be done, by node.
+        dropped: configurations of the existing lock that the new one has no more.
     """
 
     solution: Component
@@ -98,6 +101,7 @@ class Plan:
     kept: bool
     folder: Path
     steps: tuple[Step, ...]
+    dropped: tuple[str, ...] = ()
 
 
 def wanted_configurations(solution: Component, wish: Wish, lock: Lock | None) -> list[dict[str, str]]:
@@ -141,6 +145,16 @@ def wanted_configurations(solution: Component, wish: Wish, lock: Lock | None) ->
     return chosen
 
 
+def _solution(session: Session, name: str) -> Component:
+    component = session.usable.find(name, default_kind="solution")
+    if component.kind != "solution":
+        raise UsageError(
+            f"{component.reference} is a {component.kind}; a solution is meant.",
+            hint="`cr search --kind solution` lists the solutions.",
+        )
+    return component
+
+
 def make_plan(session: Session, wish: Wish, directory: Path) -> Plan:
     """Work out what `cr init` would do; nothing is written and no network is used.
 
@@ -149,7 +163,7 @@ def make_plan(session: Session, wish: Wish, directory: Path) -> Plan:
         ResolutionError: there is no graph.
         LockError: with `locked`, the lock is missing or differs from the components or from this machine.
     """
-    solution = session.index.find(wish.solution, default_kind="solution")
+    solution = _solution(session, wish.solution)
     folder = workspace_folder(directory, solution.name)
     lock = _existing(folder, wish)
     if lock is not None and not _asked(wish.request):
@@ -157,8 +171,10 @@ def make_plan(session: Session, wish: Wish, directory: Path) -> Plan:
         wish = replace(wish, request=_request_of(lock))
     _check_target(solution, session.host)
     configurations = wanted_configurations(solution, wish, lock)
-    detected = session.detected()
+    detected: Sequence[Detected] = session.detected()
     python = _preferred_python(detected, session.python)
+    if session.python is not None and python is not None:
+        detected = _only(detected, python)
     if lock is not None and not wish.upgrade:
         kept = _keep(session, solution, wish, lock, configurations, detected)
         if kept is not None:
@@ -166,15 +182,19 @@ def make_plan(session: Session, wish: Wish, directory: Path) -> Plan:
     host = TargetFacts.from_triple(session.host)
     graphs = []
     for variants in configurations:
-        universe = Universe(session.index, detected, host, host, wish.request, python)
+        universe = Universe(session.usable, detected, host, host, wish.request, python.path if python else None)
         graphs.append(resolve(universe, solution, variants))
     fresh = build_lock(solution, graphs, wish.request, None if wish.upgrade else lock)
-    bindings, _ = bind_detected(fresh, detected)
-    return Plan(solution, fresh, bindings, tuple(graphs), False, folder, _steps(session, fresh, bindings))
+    # What was chosen comes first: another interpreter may have the same bytes.
+    chosen = [n.candidate.detected for graph in graphs for n in graph.nodes if n.candidate.detected is not None]
+    bindings, _ = bind_detected(fresh, [*chosen, *detected])
+    before = [] if lock is None else [c.id for c in lock.configurations]
+    dropped = tuple(name for name in before if name not in {c.id for c in fresh.configurations})
+    return Plan(solution, fresh, bindings, tuple(graphs), False, folder, _steps(session, fresh, bindings), dropped)
 
 
-def _preferred_python(detected: Sequence[Detected], asked: str | None) -> str | None:
-    """Return the path of the interpreter to prefer.
+def _preferred_python(detected: Sequence[Detected], asked: str | None) -> Detected | None:
+    """Return the interpreter to prefer.
 
     Args:
         detected: what this machine has.
@@ -186,20 +206,35 @@ def _preferred_python(detected: Sequence[Detected], asked: str | None) -> str | 
     pythons = [d for d in detected if d.capability == PYTHON and d.facts.get("tool") is not True]
     if asked is None:
         base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-        return next((d.path for d in pythons if os.path.realpath(d.path) == base), None)
-    by_version = [d.path for d in pythons if f"{d.version}.".startswith(f"{asked.removeprefix('python')}.")]
-    absolute = str(Path(asked).absolute())
-    real = os.path.realpath(shutil.which(asked) or asked)
-    by_path = [d.path for d in pythons if d.path == absolute or os.path.realpath(d.path) == real]
-    if by_path or by_version:
-        return [*by_path, *by_version][0]
+        own = [d for d in pythons if os.path.realpath(d.path) == base and d.facts.get("is_venv") is not True]
+        return own[0] if own else None
+    named = Path(shutil.which(asked) or asked).absolute()
+    real = os.path.realpath(named)
+    # Every virtual environment's interpreter is a link to the one it was made from, so the folder decides first.
+    choices = [
+        *(d for d in pythons if d.path == str(named)),
+        *(d for d in pythons if Path(d.path).parent == named.parent and os.path.realpath(d.path) == real),
+        *(d for d in pythons if os.path.realpath(d.path) == real and d.facts.get("is_venv") is not True),
+        *(d for d in pythons if f"{d.version}.".startswith(f"{asked.removeprefix('python')}.")),
+    ]
+    if asked and choices:
+        return choices[0]
     raise NotFoundError(
-        f"No Python interpreter was detected at {asked}.",
+        f"No Python interpreter was detected at `{asked}`.",
         hint="`cr detect compiler.python` lists those that were: "
         + ", ".join(f"{d.version} at {d.path}" for d in pythons[:4])
         + ".",
         context={"python": asked},
     )
+
+
+def _only(detected: Sequence[Detected], python: Detected) -> list[Detected]:
+    """Return what was detected without other interpreters and what is installed in them."""
+    return [
+        d
+        for d in detected
+        if (d.path == python.path if d.capability == PYTHON else d.paths.get("python", python.path) == python.path)
+    ]
 
 
 def _existing(folder: Path, wish: Wish) -> Lock | None:
@@ -233,7 +268,7 @@ def _keep(
     detected: Sequence[Detected],
 ) -> dict[str, Detected] | None:
     """Return the bindings when the lock still says what is wanted, None when it must be made again."""
-    differences = check_components(lock, session.index)
+    differences = check_components(lock, session.usable)
     bindings, missing = bind_detected(lock, detected)
     differences += missing
     have = {c.id: c.target for c in lock.configurations}
@@ -283,15 +318,15 @@ def _request_of(lock: Lock) -> Request:
 
 def _steps(session: Session, lock: Lock, bindings: Mapping[str, Detected]) -> tuple[Step, ...]:
     steps: list[Step] = []
-    fetched = {f.sha256: f for f in missing_files(lock, session.index, session.store, lock.nodes)}
+    fetched = {f.sha256: f for f in missing_files(lock, session.usable, session.store, lock.nodes)}
     for key, node in lock.nodes.items():
         users = tuple(c.id for c in lock.configurations if key in c.nodes)
         if node.source == "detected":
             steps.append(Step("reuse", f"{node.capability} {node.version}", 0, bindings[key].path, users))
         elif node.source == "component":
-            steps.append(Step("use", key, 0, component_of(node, session.index).repository, users))
+            steps.append(Step("use", key, 0, component_of(node, session.usable).repository, users))
         elif node.install_key:
-            have = session.store.prefix(node.install_key) is not None
+            have = sound(session.store, node.install_key) is not None
             size = sum(f.size for f in node.files if f.sha256 in fetched)
             steps.append(
                 Step(
@@ -304,10 +339,8 @@ def _steps(session: Session, lock: Lock, bindings: Mapping[str, Detected]) -> tu
             )
     for name, environment in lock.environments.items():
         users = tuple(c.id for c in lock.configurations if c.environment == name)
-        have = (
-            bool(environment.install_key)
-            and session.store.prefix(local_environment_key(environment, bindings[environment.python].path)) is not None
-        )
+        local = local_environment_key(environment, bindings[environment.python].path)
+        have = bool(environment.install_key) and sound_environment(session.store, local, environment) is not None
         what = f"Python {environment.python_version} with {', '.join(environment.requirements) or 'nothing else'}"
         steps.append(
             Step(
@@ -324,7 +357,7 @@ def _steps(session: Session, lock: Lock, bindings: Mapping[str, Detected]) -> tu
 def _origin(session: Session, node: LockedNode, fetched: Mapping[str, RemoteFile]) -> str:
     """Return where the files of a node come from: hosts, a mirror, the store or the component itself."""
     places: list[str] = []
-    for entry in component_of(node, session.index).meta.get("files", ()):
+    for entry in component_of(node, session.usable).meta.get("files", ()):
         if entry["sha256"] not in {f.sha256 for f in node.files}:
             continue
         remote = fetched.get(entry["sha256"])
@@ -354,20 +387,28 @@ def carry_out(session: Session, plan: Plan, progress: Progress) -> Ready:
         InstallError: a step failed.
         UsageError: code of a repository that is not trusted would run.
     """
-    code = []
-    for node in plan.lock.nodes.values():
-        if node.source != "detected":
-            component = component_of(node, session.index)
-            if component.kind == "program" or node.tree:
-                code.append((component.repository, str(component.reference)))
-    session.require_trust(code)
+    _require_trust(session, plan.lock)
     lock = lock_distributions(plan.lock, plan.bindings, session.settings, progress)
     path = plan.folder / FILE_NAME
     if not path.exists():
         write_lock(lock, path)
-    installed = install(lock, session.index, plan.bindings, session.store, session.settings, progress)
+    installed = install(lock, session.usable, plan.bindings, session.store, session.settings, progress)
     write_lock(lock, path)
     return Ready(plan, lock, installed)
+
+
+def _require_trust(session: Session, lock: Lock) -> None:
+    """Refuse a graph whose programs, generators or recipes come from a repository the user has not trusted.
+
+    A recipe counts as code: it says which distributions are installed, and those run.
+    """
+    code = []
+    for node in lock.nodes.values():
+        if node.source != "detected":
+            component = component_of(node, session.usable)
+            if component.kind in ("program", "package") or node.tree:
+                code.append((component.repository, str(component.reference)))
+    session.require_trust(code)
 
 
 def open_workspace(session: Session, solution_name: str, directory: Path) -> tuple[Component, Lock, Installed, Path]:
@@ -376,7 +417,7 @@ def open_workspace(session: Session, solution_name: str, directory: Path) -> tup
     Raises:
         LockError: there is no lock, something is missing, or a detected fact has changed.
     """
-    solution = session.index.find(solution_name, default_kind="solution")
+    solution = _solution(session, solution_name)
     folder = workspace_folder(directory, solution.name)
     path = folder / FILE_NAME
     if not path.exists():
@@ -389,7 +430,8 @@ def open_workspace(session: Session, solution_name: str, directory: Path) -> tup
     bindings, differences = bind_detected(
         lock, session.detected({n.capability for n in lock.nodes.values() if n.source == "detected"})
     )
-    differences = [*check_components(lock, session.index), *differences]
+    differences = [*check_components(lock, session.usable), *differences]
     if differences:
         raise refuse(lock, differences, f"{lock.solution} was initialised with something else than is here now:")
-    return solution, lock, located(lock, session.index, bindings, session.store), folder
+    _require_trust(session, lock)
+    return solution, lock, located(lock, session.usable, bindings, session.store), folder

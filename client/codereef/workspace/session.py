@@ -43,6 +43,18 @@ class Session:
         return load_index(repositories(self.home), self.home.cache)
 
     @cached_property
+    def usable(self) -> Index:
+        """The index that graphs are made from: without detectors of repositories that are not trusted.
+
+        A detector's commands run at every resolve, before anybody could be asked.
+        """
+        return load_index(
+            repositories(self.home),
+            self.home.cache,
+            admit=lambda component: component.kind != "soft" or self._trusted(component.repository),
+        )
+
+    @cached_property
     def store(self) -> Store:
         from codereef.store import Store
 
@@ -77,7 +89,7 @@ class Session:
         """Return what this machine has, and what was looked at and rejected."""
         from codereef.detect import detect_report
 
-        softs = [component.meta for component in self.index.of_kind("soft") if self._trusted(component.repository)]
+        softs = [component.meta for component in self.usable.of_kind("soft")]
         return detect_report(softs, environ=os.environ, cache_dir=self.home.cache, capabilities=capabilities)
 
     def _trusted(self, repository: str) -> bool:

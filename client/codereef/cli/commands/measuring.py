@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import read_variants, session, solution_argument
+from codereef.cli.commands.shared import FILE, read_variants, session, solution_argument
 from codereef.cli.edge import key_values, note, print_json, shared_options
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ def _options(command: Any) -> Any:
     for option in (
         click.option(
             "--memory-limit",
-            type=click.FloatRange(min=64),
+            type=click.FloatRange(min=64, max=1e9),
             metavar="MB",
             help="Address space the program may use, in MB.",
         ),
         click.option(
-            "--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Time one configuration may take."
+            "--timeout",
+            type=click.FloatRange(min=0.1, max=1e7),
+            metavar="SECONDS",
+            help="Time one configuration may take.",
         ),
         click.option(
             "-o",
@@ -48,10 +51,19 @@ def _options(command: Any) -> Any:
 
 
 def _chosen(
-    configurations: tuple[LockedConfiguration, ...], variants: dict[str, list[str]]
+    everything: tuple[LockedConfiguration, ...], variants: dict[str, list[str]], host: str
 ) -> list[LockedConfiguration]:
+    """Return the configurations that run on this machine and have these variants."""
     from codereef.errors import LockError
 
+    configurations = [c for c in everything if c.target == host]
+    if not configurations:
+        raise LockError(
+            f"The lock has no configuration for {host}.",
+            hint="It has those for "
+            + ", ".join(dict.fromkeys(c.target for c in everything))
+            + ". `cr init` adds this one.",
+        )
     fitting = [
         c
         for c in configurations
@@ -84,7 +96,7 @@ def _measure(
 
     current = session()
     _, lock, installed, _ = open_workspace(current, solution, directory)
-    chosen = _chosen(lock.configurations, read_variants(variants))
+    chosen = _chosen(lock.configurations, read_variants(variants), current.host)
     history = History(current.home.results)
     given = key_values(options, "--option")
     done = []
@@ -165,9 +177,7 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
     help="Only these configurations of the lock.",
 )
 @_options
-@click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Save the Pareto plot of these results as SVG."
-)
+@click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
 @shared_options
 def benchmark(
     solution: str,

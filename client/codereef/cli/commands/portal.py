@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from pathlib import Path
 
 import click
 
-from codereef.cli.commands.shared import complete_result
-from codereef.cli.edge import print_json, shared_options, table
+from codereef.cli.commands.shared import FILE, complete_result
+from codereef.cli.edge import interactive, print_json, shared_options, table
 from codereef.home import Home
 
 
@@ -33,7 +34,7 @@ def portal() -> None:
 )
 @click.option(
     "--database",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="SQLite file, or by default one in the client's home.",
 )
 @click.option(
@@ -53,7 +54,7 @@ def start(host: str, port: int, database: Path | None, import_results: bool, as_
     except ImportError as error:
         raise UsageError(
             f"The portal is not installed ({error.name} is missing).",
-            hint="Install it: pip install 'codereef[server]'.",
+            hint="In a clone of CodeReef: pip install '.[server]'.",
         ) from None
     from codereef.errors import CrError
     from codereef.portal.push import upload
@@ -87,7 +88,8 @@ def start(host: str, port: int, database: Path | None, import_results: bool, as_
         except CrError as error:
             click.echo(f"The results of this machine could not all be put in: {error.message}", err=True)
 
-    serve(Settings(database=path, host=host, port=port, components=sources), ready)
+    with contextlib.suppress(KeyboardInterrupt):  # the way a person ends it
+        serve(Settings(database=path, host=host, port=port, components=sources), ready)
 
 
 def _readme(folder: Path) -> str | None:
@@ -134,7 +136,7 @@ def push(results: tuple[str, ...], every: bool, address: str | None, dry_run: bo
         return
     agreed = list(config.value(home, "share"))
     if not yes and portal_address not in agreed:
-        if as_json or not sys.stdin.isatty():
+        if as_json or not interactive():
             raise UsageError(
                 f"You have not agreed yet that results are uploaded to {portal_address}.",
                 hint="Look at `cr push --dry-run`; then give --yes, or `cr config set share " + portal_address + "`.",

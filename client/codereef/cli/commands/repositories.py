@@ -29,6 +29,7 @@ def add(origin: str, name: str | None, revision: str, trust: bool, as_json: bool
     from codereef.repo.index import Repository, load_repository
 
     home = Home.default()
+    _require_network(home, sources.needs_network(origin))
     entry = sources.add(home, origin, name=name, revision=revision, trusted=trust)
     place = next(r for r in sources.repositories(home) if r.name == entry.name)
     components, broken = load_repository(Repository(place.name, place.root, place.origin, place.trusted), home.cache)
@@ -47,6 +48,17 @@ def add(origin: str, name: str | None, revision: str, trust: bool, as_json: bool
         note(f"note: {item.error.message}")
     if not entry.trusted:
         note(f"Code of its components runs only after `cr repo trust {entry.name}`.")
+
+
+def _require_network(home: Home, wanted: bool) -> None:
+    from codereef.config import value
+    from codereef.errors import NetworkError
+
+    if wanted and value(home, "offline"):
+        raise NetworkError(
+            "A git repository cannot be fetched: the setting `offline` says that no network is used.",
+            hint="`cr config unset offline`, or leave CR_OFFLINE unset, for this one command.",
+        )
 
 
 @repo.command("list")
@@ -96,7 +108,9 @@ def update(name: str | None, as_json: bool) -> None:
     """Fetch the newest state of git repositories."""
     from codereef.repo import sources
 
-    done = sources.update(Home.default(), name)
+    home = Home.default()
+    _require_network(home, any(entry.git for entry in sources.sources(home)))
+    done = sources.update(home, name)
     if as_json:
         print_json({"repositories": [{"name": s.name, "changed": changed} for s, changed in done]})
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import complete_component, complete_result
+from codereef.cli.commands.shared import FILE, complete_component, complete_result
 from codereef.cli.edge import note, print_json, shared_options, table
 from codereef.home import Home
 
@@ -23,26 +23,20 @@ def _history() -> History:
     return History(Home.default().results)
 
 
-def _ms(result: Result, name: str) -> str:
-    value = result.metric(name)
+def _within(result: Result, name: str, digits: int, factor: float = 1.0) -> str:
+    """Return a metric as `value ±half`, the larger half of its interval; a dash where it cannot be given."""
+    value, bounds = result.metric(name), result.interval(name)
     if value is None:
         return "–"
-    bounds = result.interval(name)
-    return f"{value * 1e3:.3f}" + (f" [{bounds[0] * 1e3:.3f}, {bounds[1] * 1e3:.3f}]" if bounds else "")
-
-
-def _rate(result: Result) -> str:
-    value, bounds = result.metric("throughput"), result.interval("throughput")
-    return "–" if value is None else f"{value:.1f}" + (f" [{bounds[0]:.1f}, {bounds[1]:.1f}]" if bounds else "")
-
-
-def _accuracy(result: Result, metric: str) -> str:
-    value, bounds = result.metric(metric), result.interval(metric)
-    return "–" if value is None else f"{value:.4f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
+    half = ""
+    if bounds:
+        larger = max(value - bounds[0], bounds[1] - value) * factor
+        half = f" ±{larger:.{digits}f}" if larger >= 0.5 * 10**-digits else f" ±{larger:.1g}"
+    return f"{value * factor:.{digits}f}{half}"
 
 
 def result_table(results: Sequence[Result], *, when: bool = False) -> str:
-    """Return results as a table; intervals at 95 %, a dash where a number cannot be given.
+    """Return results as a table; ± is the larger half of the 95 % interval, a dash a number that cannot be given.
 
     Args:
         results: what to show.
@@ -55,7 +49,7 @@ def result_table(results: Sequence[Result], *, when: bool = False) -> str:
     head = ["result", "started", "configuration"] if when else ["result"]
     head += ["runtime"] if when else ["runtime", "precision"]
     numbers = [
-        "p50 ms [95 %]",
+        "p50 ms",
         "p90 ms",
         "p99 ms",
         "queries/s",
@@ -74,11 +68,11 @@ def result_table(results: Sequence[Result], *, when: bool = False) -> str:
             [
                 *first,
                 *([summary.runtime] if when else [summary.runtime, summary.precision or "–"]),
-                _ms(result, "latency_p50"),
-                _ms(result, "latency_p90"),
-                _ms(result, "latency_p99"),
-                _rate(result),
-                _accuracy(result, summary.accuracy_metric) if summary.accuracy_metric else "–",
+                _within(result, "latency_p50", 3, 1e3),
+                _within(result, "latency_p90", 3, 1e3),
+                _within(result, "latency_p99", 3, 1e3),
+                _within(result, "throughput", 0),
+                _within(result, summary.accuracy_metric, 4) if summary.accuracy_metric else "–",
                 "–" if peak is None else f"{peak / 1e6:.0f}",
                 *([d["status"]] if failed else []),
             ]
@@ -147,7 +141,7 @@ def _selected(solution: str | None, limit: int | None) -> list[Result]:
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the newest.")
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Save a Pareto plot as SVG: the newest results on the same data, load and machine.",
 )
 @shared_options
@@ -179,13 +173,22 @@ def compare(a: str, b: str, as_json: bool) -> None:
     from codereef.record.compare import compare_results
 
     history = _history()
-    comparison = compare_results(history.find(a), history.find(b))
+    comparison = compare_results(history.find(a), history.find(b), history.all())
     if as_json:
         print_json(comparison.as_dict())
         return
     if comparison.unlike:
         click.echo(click.style("not like for like:", fg="yellow", bold=True) + " " + "; ".join(comparison.unlike))
     click.echo(comparison.sentence)
+    if comparison.runs > 1:
+        click.echo(
+            f"Repeated runs of one of them lie up to {comparison.noise_floor:.1%} apart ({comparison.runs} runs); "
+            "less is not called a difference."
+        )
+    else:
+        click.echo("Each was run once: how far repeated runs lie apart here is not known. Run both again to learn it.")
+    for text in comparison.notes:
+        note(f"note on {text}")
     for line in comparison.accuracy:
         click.echo(line)
     if comparison.differences:
@@ -199,9 +202,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 )
 @click.argument("solution", required=False, shell_complete=complete_component("solution"))
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV: one line a result, intervals in columns of their own.")
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of standard output."
-)
+@click.option("--output", type=FILE, help="Write to a file instead of standard output.")
 @shared_options
 def export(solution: str | None, as_csv: bool, output: Path | None, as_json: bool) -> None:
     """Write results as CSV or as JSON (whole documents, with samples)."""

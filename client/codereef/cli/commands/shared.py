@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from codereef.cli.edge import key_values
+from codereef.errors import UsageError
 from codereef.home import Home
 from codereef.workspace.session import Session
 
@@ -80,7 +82,29 @@ def variant_option(command: Command) -> Command:
 
 
 def read_variants(entries: Sequence[str]) -> dict[str, list[str]]:
-    """Read --variant options."""
-    return {
-        name: [part for part in value.split(",") if part] for name, value in key_values(entries, "--variant").items()
-    }
+    """Read --variant options.
+
+    Raises:
+        UsageError: an entry has no `=`, stands twice or names no value.
+    """
+    chosen = {}
+    for name, value in key_values(entries, "--variant").items():
+        chosen[name] = [part for part in value.split(",") if part]
+        if not chosen[name]:
+            raise UsageError(f"--variant {name}= names no value.", hint=f"For example --variant {name}=all.")
+    return chosen
+
+
+class _File(click.Path):
+    """A file to write: a name that is not empty, in a folder that exists."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not str(value) or not path.name:
+            self.fail("an empty name cannot be a file.", param, ctx)
+        if not path.absolute().parent.is_dir():
+            self.fail(f"the folder {path.parent} does not exist.", param, ctx)
+        return path
+
+
+FILE = _File(path_type=Path, dir_okay=False)

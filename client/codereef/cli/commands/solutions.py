@@ -180,8 +180,11 @@ def init(
     Run it again at any time: what is installed is not installed again, and nothing half done is ever used.
     """
     from codereef.cli.progress import TerminalProgress
+    from codereef.errors import UsageError
     from codereef.workspace.initialise import carry_out, make_plan
 
+    if locked and upgrade:
+        raise UsageError("--locked permits no new lock and --upgrade asks for one.", hint="Leave out one of the two.")
     started = time.monotonic()
     current = session(offline=offline, python=python)
     made = make_plan(
@@ -190,6 +193,8 @@ def init(
     todo = [s for s in made.steps if s.action in _WORK]
     if not as_json and todo:
         _print_plan(made)
+    if made.dropped:
+        note(f"note: the lock will no longer have {'; '.join(made.dropped)}. Name all variants you want to keep them.")
     progress = TerminalProgress()
     try:
         ready = carry_out(current, made, progress)
