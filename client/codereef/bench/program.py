@@ -139,6 +139,8 @@ class Program:
                 on_tick=lambda samples: self._progress.say("warm-up", samples.size, None),
             )  # fmt: skip
             self._response.samples["warmup"] = ("s", _seconds(warmup.samples_ns))
+        # Before samples are kept and intervals drawn: those arrays are ours and not the model's.
+        self._memory()
         begin = time.monotonic()
 
         def tick(samples: loadgen.Samples) -> None:
@@ -156,7 +158,6 @@ class Program:
             ],
             on_tick=tick,
         )
-        self._memory()  # before the statistics, whose arrays are ours and not the model's
         self._save("latency", measured.samples_ns)
         self._progress.say("measure", measured.samples_ns.size, measured.samples_ns.size, 1.0)
         self._summarise(_seconds(measured.samples_ns), measured.stopped)
@@ -178,7 +179,7 @@ class Program:
 
     def _memory(self) -> None:
         peak, source = peak_rss()
-        method = f"{source}, of the whole process until the last query was measured"
+        method = f"{source}, of the whole process until the end of the warm-up"
         self._response.metrics["peak_rss"] = Metric(float(peak), "B", "lower", method, 1)
 
     def _chosen(self, dataset: Dataset) -> Sequence[Item]:
