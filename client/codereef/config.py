@@ -138,11 +138,14 @@ def store_value(home: Home, name: str, text: str | None) -> Any:
     Raises:
         UsageError: no such setting, or a value of the wrong type.
     """
+    from codereef.store.locks import locked
+
     key = key_named(name)
-    document = _stored(home)
-    if text is None:
-        document.pop(key.name, None)
-    else:
-        document[key.name] = _typed(key, text, key.name)
-    write_atomic(home.config, pretty_json(document), what="the settings")
+    with locked(home.root / "config.lock"):
+        document = _stored(home)
+        if text is None:
+            document.pop(key.name, None)
+        else:
+            document[key.name] = _typed(key, text, key.name)
+        write_atomic(home.config, pretty_json(document), what="the settings")
     return document.get(key.name, key.default)

@@ -32,8 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "detect": {"errors"},
     "meta": {"canonical", "embedded", "errors"},
     # What is known about components, and what follows from it.
-    "config": {"canonical", "disk", "errors", "home", "meta"},
-    "repo": {"canonical", "disk", "embedded", "errors", "home", "meta"},
+    "config": {"canonical", "disk", "errors", "home", "meta", "store"},
+    "repo": {"canonical", "disk", "embedded", "errors", "home", "meta", "store"},
     "solve": {"detect", "errors", "meta", "repo"},
     "lock": {"canonical", "detect", "disk", "errors", "meta", "repo", "solve"},
     # What changes the disk, runs programs and keeps results.

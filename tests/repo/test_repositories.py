@@ -294,3 +294,16 @@ def test_a_machine_without_git_is_told_what_to_install(home: Home, tmp_path: Pat
     )
     assert "git could not be started" in out.stdout, out.stderr
     assert "Install git" in out.stdout
+
+
+def test_repositories_added_at_once_are_all_kept(home: Home, tmp_path: Path) -> None:
+    code = "import sys, pathlib\nfrom codereef.home import Home\nfrom codereef.repo.sources import add\n"
+    code += "add(Home(pathlib.Path(sys.argv[1])), sys.argv[2])"
+    processes = []
+    for number in range(6):
+        folder = tmp_path / f"repo{number}"
+        (folder / "t").mkdir(parents=True)
+        (folder / "t" / "cr.json").write_text("{}")
+        processes.append(subprocess.Popen([sys.executable, "-c", code, str(home.root), str(folder)]))
+    assert [process.wait(60) for process in processes] == [0] * 6
+    assert sorted(entry.name for entry in sources(home)) == [f"repo{number}" for number in range(6)]

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from codereef.canonical import pretty_json
@@ -24,6 +26,8 @@ from codereef.meta.reference import nearest
 from codereef.repo.index import Repository, component_folders
 
 EMBEDDED = "default"
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
 
 
@@ -67,6 +71,19 @@ def sources(home: Home) -> list[Source]:
             f"The list of repositories at {path} cannot be read: {error}.",
             hint="Mend it, or delete it and add the repositories again.",
         ) from None
+
+
+def _alone(function: Callable[Concatenate[Home, Arguments], Answer]) -> Callable[Concatenate[Home, Arguments], Answer]:
+    """Let one process at a time read the list, change it and write it."""
+
+    @wraps(function)
+    def inner(home: Home, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        from codereef.store.locks import locked
+
+        with locked(home.root / "repos.lock"):
+            return function(home, *args, **kwargs)
+
+    return inner
 
 
 def _save(home: Home, entries: list[Source]) -> None:
@@ -148,6 +165,7 @@ def needs_network(origin: str) -> bool:
     return _is_git_address(origin) and not origin.startswith("file://") and not Path(origin).expanduser().is_dir()
 
 
+@_alone
 def add(home: Home, origin: str, *, name: str | None = None, revision: str = "", trusted: bool = False) -> Source:
     """Add a folder or a git repository.
 
@@ -221,6 +239,7 @@ def _named(entries: list[Source], name: str) -> Source:
     )
 
 
+@_alone
 def remove(home: Home, name: str) -> Source:
     """Take a repository off the list and delete its clone, if it was cloned.
 
@@ -268,6 +287,7 @@ def update(home: Home, name: str | None = None) -> list[tuple[Source, bool]]:
     return done
 
 
+@_alone
 def set_trusted(home: Home, name: str, trusted: bool) -> Source:
     """Remember whether code of a repository's components may run."""
     entries = sources(home)
