@@ -127,14 +127,14 @@ def measure(
         index: the components.
         installed: where everything is.
         home: the client's home.
-        action: `run`, `benchmark` or `validate`.
+        action: `run`, `benchmark` or `validate`; its settings are those of `benchmark` where the solution has none.
         given: program options from the user, as text.
         timeout: seconds; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
         on_update: is told how far the run has come, from another thread.
 
     Raises:
-        UsageError: the solution has no such action, or an option is wrong.
+        UsageError: an option is wrong.
         RunError: the program could not be started.
     """
     from codereef.detect.instance import instance_id
