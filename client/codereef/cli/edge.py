@@ -168,17 +168,6 @@ def _blocks(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def human_bytes(size: float | None) -> str:
-    """Return a size for people, in decimal units."""
-    if size is None:
-        return "unknown"
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(size) < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError("unreachable")
-
-
 def key_values(entries: Sequence[str], option: str) -> dict[str, str]:
     """Read `NAME=VALUE` options.
 

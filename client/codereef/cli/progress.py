@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 
-from codereef.cli.edge import human_bytes, note, quiet
+from codereef.cli.edge import note, quiet
+from codereef.disk import human
 
 INTERVAL = 0.1
 TICK = 0.5
@@ -45,7 +46,7 @@ class TerminalProgress:
             self._tasks[task] = label
             self._total += total_bytes or 0
             if not self._terminal and not self._quiet:
-                note(f"  {label}" + (f" ({human_bytes(total_bytes)})" if total_bytes else ""))
+                note(f"  {label}" + (f" ({human(total_bytes)})" if total_bytes else ""))
             self._draw(force=True)
 
     def advance(self, task: str, n: int) -> None:
@@ -92,7 +93,7 @@ class TerminalProgress:
             self._erase()
             return
         others = f" and {len(self._tasks) - 1} more" if len(self._tasks) > 1 else ""
-        amount = f" {human_bytes(self._done)} of {human_bytes(self._total)}" if self._total else ""
+        amount = f" {human(self._done)} of {human(self._total)}" if self._total else ""
         self._write(f"{next(reversed(self._tasks.values()))}{others}{amount}", force=force)
 
     def _write(self, text: str, *, force: bool = False) -> None:

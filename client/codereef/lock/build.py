@@ -141,17 +141,15 @@ def build_lock(solution: Component, graphs: Sequence[Graph], request: Request, o
                 name,
             )
         )
-    asked = {
-        key: value
-        for key, value in {
-            "pins": dict(request.pins),
-            "forbid": list(request.forbid),
-            "install": list(request.install),
-        }.items()
-        if value
-    }
     return Lock(
-        __version__, POLICY, str(solution.reference), solution.digest, asked, tuple(configurations), nodes, environments
+        __version__,
+        POLICY,
+        str(solution.reference),
+        solution.digest,
+        request.as_document(),
+        tuple(configurations),
+        nodes,
+        environments,
     )
 
 

@@ -112,7 +112,8 @@ def _node_text(node: Mapping[str, Any]) -> str:
     )
 
 
-NOISE_FLOOR = 0.01
+#: Options that change what is measured, and with that whether two results can be compared.
+COMPARABLE_OPTIONS = ("threads", "batch", "accuracy_limit")
 
 
 def noise_floor(a: Result, b: Result, others: Iterable[Result]) -> tuple[float, int]:
@@ -129,6 +130,8 @@ def noise_floor(a: Result, b: Result, others: Iterable[Result]) -> tuple[float, 
     Returns:
         The floor, at least 1 %, and the largest number of runs behind it (1: it is not known).
     """
+    from codereef.bench.compare import NOISE_FLOOR
+
     floor, runs = NOISE_FLOOR, 1
     known = {result.id: result for result in (*others, a, b)}
     for one, other in ((a, b), (b, a)):
@@ -187,7 +190,7 @@ def compare_results(a: Result, b: Result, others: Iterable[Result] = ()) -> Resu
         unlike += [
             f"option {d.what} is {d.a} in A and {d.b} in B"
             for d in _changes("", left["options"], right["options"])
-            if d.what in ("threads", "batch", "accuracy_limit")
+            if d.what in COMPARABLE_OPTIONS
         ]
         unlike = unlike or ["the components, the dataset's choice or the harness version differ"]
     accuracy = []

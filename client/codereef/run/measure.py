@@ -25,6 +25,7 @@ from codereef.lock.build import node_facts
 from codereef.lock.model import Lock, LockedConfiguration, LockedNode, to_document
 from codereef.meta.schemas import parse_json, problems
 from codereef.meta.selection import select
+from codereef.record.compare import COMPARABLE_OPTIONS
 from codereef.record.privacy import scrub
 from codereef.repo.index import Index
 from codereef.run.options import merge_options
@@ -36,9 +37,6 @@ _HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 
 #: Way of measuring; changes whenever numbers of before and after are no longer alike.
 METHOD = "codereef-measuring/1"
-
-#: Options that change what is measured, and with that whether two results can be compared.
-COMPARABLE_OPTIONS = ("threads", "batch", "accuracy_limit")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from codereef.detect import Detected
 from codereef.meta.component import Component
@@ -58,6 +58,16 @@ class Request:
     pins: Mapping[str, str] = field(default_factory=dict)
     forbid: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
+
+    def as_document(self) -> dict[str, Any]:
+        """Return it as the lock keeps it; what was not asked for is left out."""
+        entries = {"pins": dict(self.pins), "forbid": list(self.forbid), "install": list(self.install)}
+        return {key: value for key, value in entries.items() if value}
+
+    @staticmethod
+    def from_document(asked: Mapping[str, Any]) -> Request:
+        """Return what a lock keeps."""
+        return Request(dict(asked.get("pins", {})), tuple(asked.get("forbid", ())), tuple(asked.get("install", ())))
 
 
 @dataclass(frozen=True, eq=False)

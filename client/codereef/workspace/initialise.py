@@ -166,9 +166,9 @@ def make_plan(session: Session, wish: Wish, directory: Path) -> Plan:
     solution = _solution(session, wish.solution)
     folder = workspace_folder(directory, solution.name)
     lock = _existing(folder, wish)
-    if lock is not None and not _asked(wish.request):
+    if lock is not None and not wish.request.as_document():
         # Pins once given hold until other ones are.
-        wish = replace(wish, request=_request_of(lock))
+        wish = replace(wish, request=Request.from_document(lock.request))
     _check_target(solution, session.host)
     configurations = wanted_configurations(solution, wish, lock)
     detected: Sequence[Detected] = session.detected()
@@ -274,7 +274,7 @@ def _keep(
     have = {c.id: c.target for c in lock.configurations}
     wanted = [configuration_id(variants) for variants in configurations]
     lacking = [name for name in wanted if have.get(name) != session.host]
-    asked = _asked(wish.request)
+    asked = wish.request.as_document()
     other_request = bool(asked) and asked != dict(lock.request)
     if wish.locked:
         if lacking:
@@ -297,23 +297,6 @@ def _keep(
     if differences or lacking or other_request or lock.solution != str(solution.reference):
         return None
     return bindings
-
-
-def _asked(request: Request) -> dict[str, object]:
-    return {
-        key: value
-        for key, value in {
-            "pins": dict(request.pins),
-            "forbid": list(request.forbid),
-            "install": list(request.install),
-        }.items()
-        if value
-    }
-
-
-def _request_of(lock: Lock) -> Request:
-    asked = lock.request
-    return Request(dict(asked.get("pins", {})), tuple(asked.get("forbid", ())), tuple(asked.get("install", ())))
 
 
 def _steps(session: Session, lock: Lock, bindings: Mapping[str, Detected]) -> tuple[Step, ...]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codereef.cli.commands.shared import complete_component, session
-from codereef.cli.edge import human_bytes, print_json, print_tree, shared_options, table
+from codereef.cli.edge import print_json, print_tree, shared_options, table
+from codereef.disk import human
 from codereef.meta.reference import KINDS
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _describe(component: Component) -> dict[str, Any]:
     if "options" in meta:
         shown["options"] = {name: f"{o['summary']} (default {o['default']})" for name, o in meta["options"].items()}
     if "files" in meta:
-        shown["files"] = {f["name"]: f"{human_bytes(f['size'])} sha256 {f['sha256'][:16]}…" for f in meta["files"]}
+        shown["files"] = {f["name"]: f"{human(f['size'])} sha256 {f['sha256'][:16]}…" for f in meta["files"]}
     return shown
 
 
@@ -100,7 +101,7 @@ def _quantity(metric: Mapping[str, Any]) -> str:
     if unit == "s":
         write, unit = (lambda v: f"{v * 1e3:.4g}"), "ms"
     elif unit == "B":
-        write, unit = human_bytes, ""
+        write, unit = human, ""
     else:
         write = "{:.4g}".format
     bounds = f" [{write(metric['interval'][0])}, {write(metric['interval'][1])}]" if metric["interval"] else ""

@@ -45,6 +45,14 @@ def _options(command: Any) -> Any:
             metavar="NAME=VALUE",
             help="Option of the program; `cr show program:NAME` lists them.",
         ),
+        click.option(
+            "-v",
+            "--variant",
+            "variants",
+            multiple=True,
+            metavar="NAME=VALUE[,VALUE]",
+            help="Only these configurations of the lock.",
+        ),
     ):
         command = option(command)
     return command
@@ -168,14 +176,6 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
     epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --json"
 )
 @solution_argument
-@click.option(
-    "-v",
-    "--variant",
-    "variants",
-    multiple=True,
-    metavar="NAME=VALUE[,VALUE]",
-    help="Only these configurations of the lock.",
-)
 @_options
 @click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
 @shared_options
@@ -217,14 +217,6 @@ def benchmark(
 
 @click.command(epilog="\b\nExample:\n  cr run demo-object-detection -o limit=3")
 @solution_argument
-@click.option(
-    "-v",
-    "--variant",
-    "variants",
-    multiple=True,
-    metavar="NAME=VALUE[,VALUE]",
-    help="Only these configurations of the lock.",
-)
 @_options
 @shared_options
 def run(
@@ -276,14 +268,6 @@ def _prediction(item: dict[str, Any]) -> str:
 
 @click.command(epilog="\b\nExample:\n  cr validate ssd-mobilenet-coco")
 @solution_argument
-@click.option(
-    "-v",
-    "--variant",
-    "variants",
-    multiple=True,
-    metavar="NAME=VALUE[,VALUE]",
-    help="Only these configurations of the lock.",
-)
 @_options
 @shared_options
 def validate(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codereef.cli.commands.shared import read_variants, session, solution_argument, variant_option
-from codereef.cli.edge import human_bytes, key_values, note, print_json, shared_options, table
+from codereef.cli.edge import key_values, note, print_json, shared_options, table
+from codereef.disk import human
 
 if TYPE_CHECKING:
     from codereef.lock.model import Lock
@@ -106,14 +107,14 @@ def _print_plan(plan: Plan) -> None:
     order = list(_VERBS)
     rows = []
     for step in sorted(plan.steps, key=lambda s: order.index(s.action)):
-        size = "?" if step.size is None else human_bytes(step.size) if step.size else ""
+        size = "?" if step.size is None else human(step.size) if step.size else ""
         rows.append([_VERBS[step.action], step.what, size, step.origin])
     click.echo(table(rows, ["step", "what", "size", "from"], right=[2]))
     todo = [s for s in plan.steps if s.action in _WORK]
     total = sum(s.size or 0 for s in todo)
     click.echo(
         f"{len(plan.steps) - len(todo)} there already, {len(todo)} to install"
-        + (f", {human_bytes(total)} to fetch" if total else "")
+        + (f", {human(total)} to fetch" if total else "")
         + (" besides Python distributions" if any(s.size is None for s in todo) else "")
         + "."
     )
