@@ -1,284 +1,235 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time the resolver engine on generated graphs, beside resolvelib where that is importable.
+"""Measure our resolver beside others on the same generated graphs, every answer checked.
 
-    python bench/resolve.py [--seeds 3] [--limit 20] [--only easy,unsat] [--sizes 500,2000]
+    python bench/resolve.py [--all] [--sizes 500,2000] [--kinds easy,unsat] [--engines ours,rattler] [--seeds 1]
 
-Every variable has 20 candidates with about two dependencies each. All kinds but `unsat` have a planted
-answer. CPU seconds, median (and worst) over the seeds. Every answer is checked against the graph; every proof
-is checked step by step, and its facts against the graph. `K`: stopped at the limit of CPU seconds.
+Every variable has 20 candidates with about two dependencies each. All kinds but `unsat` have a planted answer.
+Each solve is a process of its own with a limit of CPU seconds (user and system). Encoding a graph for a solver
+is measured apart and not compared. Our own time holds the proof that the answer is the best, and for `unsat`
+the smallest explanation; our proofs are checked step by step. `K`: stopped at the limit.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import random
+import json
 import resource
-import signal
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "client"))
 
-from codereef.solve.engine import (
-    Dependency,
-    Derived,
-    External,
-    NoSolution,
-    Solution,
-    nodes_bottom_up,
-    solve,
-)
+from codereef.solve.optimise import cost
+from solvers import Adapter, compiled, plain
+from solvers.graphs import CANDIDATES, KINDS, Graph, check_answer, reached
 
-CANDIDATES = 20
-ALL = (1 << CANDIDATES) - 1
-KINDS = ("easy", "medium", "hard", "nasty", "unsat")
-
-
-class Graph:
-    """A generated problem; `asked` counts the look-ups."""
-
-    def __init__(self, kind: str, size: int, seed: int) -> None:
-        rng = random.Random(f"{kind}/{size}/{seed}")
-        self.size = size
-        self.asked = 0
-        self._table: list[list[list[Dependency]]] = []
-        planted = [min(int(rng.expovariate(0.5)), CANDIDATES - 1) for _ in range(size)]
-        for variable in range(size):
-            neighbours = [rng.randrange(size) for _ in range(rng.choice((1, 2, 2, 3)))]
-            # A dependency stays the same over a run of versions, as in real packages.
-            candidates: list[list[Dependency]] = [[] for _ in range(CANDIDATES)]
-            for target in neighbours:
-                start = 0
-                while start < CANDIDATES:
-                    stop = CANDIDATES if kind == "easy" else min(CANDIDATES, start + rng.randint(1, 6))
-                    run = range(start, stop)
-                    here = planted[target] if planted[variable] in run else None
-                    dependency = Dependency(target, _window(kind, rng, here), rng.random() < 0.85, None)
-                    for candidate in run:
-                        candidates[candidate].append(dependency)
-                    start = stop
-            self._table.append(candidates)
-        wanted = rng.sample(range(size), 8)
-        self.roots = [Dependency(variable, ALL, True, "root") for variable in wanted]
-        if kind == "unsat":
-            self._break(rng, wanted)
-
-    def _break(self, rng: random.Random, wanted: Sequence[int]) -> None:
-        """Make two wanted variables disagree about a third, four steps away and whatever is chosen."""
-        shared = rng.randrange(self.size)
-        for end, allowed in ((wanted[0], 0b1111), (wanted[1], 0b11110000)):
-            chain = [end, *rng.sample([item for item in range(self.size) if item not in wanted], 3), shared]
-            for variable, target in itertools.pairwise(chain):
-                for candidate in range(CANDIDATES):
-                    mask = allowed if target == shared else _window("medium", rng, None)
-                    self._table[variable][candidate].append(Dependency(target, mask, True, None))
-
-    def count(self, variable: int) -> int:
-        return CANDIDATES
-
-    def dependencies(self, variable: int, candidate: int) -> Sequence[Dependency]:
-        self.asked += 1
-        return self._table[variable][candidate]
-
-    def look(self, variable: int, candidate: int) -> Sequence[Dependency]:
-        """The same without counting."""
-        return self._table[variable][candidate]
+ENGINES: dict[str, Adapter] = {
+    "ours": plain.ours,
+    "resolvelib": plain.resolvelib,
+    "nab": plain.nab,
+    "rattler": compiled.rattler,
+    "clingo": compiled.clingo,
+    "cadical": compiled.cadical,
+    "maxsat": compiled.maxsat,
+}
+#: Known, but without a wheel to install here.
+UNAVAILABLE = {"pubgrub-py": "no wheel for Linux; building it needs Rust and its crates"}
+SIZES = (500, 2000, 20_000)
+#: Memory that a solve may take, in bytes.
+MEMORY = 12 * 1024**3
 
 
-def _window(kind: str, rng: random.Random, include: int | None) -> int:
-    """Return an interval of candidates, holding `include` if that is given."""
-    width = {
-        "easy": rng.randint(12, 20),
-        "medium": rng.randint(11, 18),
-        "unsat": rng.randint(11, 18),
-        "hard": rng.randint(8, 16),
-        "nasty": rng.randint(5, 12),
-    }[kind]
-    first = 0 if kind == "easy" else rng.randint(0, CANDIDATES - width)
-    if include is not None:
-        first = min(max(first, include - width + 1), include)
-    return (1 << width) - 1 << first & ALL
-
-
-class OutOfTime(BaseException):
-    """The limit of CPU seconds was reached."""
-
-
-def timed(limit: float, work: Callable[[], object]) -> tuple[float, object]:
-    """Return CPU seconds and the result; the result is None when the limit was reached."""
-
-    def stop(signal_number: int, frame: FrameType | None) -> None:
-        raise OutOfTime
-
-    signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, limit)
+def child(engine: str, kind: str, size: int, seed: int, limit: int) -> dict[str, Any]:
+    """Solve one graph with one engine in this process."""
+    graph = Graph(kind, size, seed)
     before = time.process_time()
     try:
-        result: object = work()
-    except OutOfTime:
-        result = None
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    return time.process_time() - before, result
-
-
-def check_answer(graph: Graph, selected: Mapping[int, int]) -> None:
-    """Raise if `selected` breaks a dependency or selects something that nothing needs."""
-    needed = set()
-    stack = [graph.roots] + [graph.look(variable, candidate) for variable, candidate in selected.items()]
-    for dependencies in stack:
-        for item in dependencies:
-            if item.variable in selected:
-                if not item.allowed >> selected[item.variable] & 1:
-                    raise AssertionError(f"{item} is broken")
-            elif item.required:
-                raise AssertionError(f"{item} is not selected")
-            if item.required:
-                needed.add(item.variable)
-    if needed != set(selected):
-        raise AssertionError(f"not needed: {set(selected) - needed}")
-
-
-def check_proof(graph: Graph, answer: NoSolution) -> None:
-    """Raise if a fact is not in the graph or a step does not follow from its parents."""
-
-    def states(term: tuple[int, int, bool]) -> int:
-        return term[1] if term[2] else (2 << CANDIDATES) - 1 & ~term[1]
-
-    if answer.derivation.terms:
-        raise AssertionError("the proof does not end in a contradiction")
-    for node in nodes_bottom_up(answer.derivation):
-        if isinstance(node, External):
-            if node.variable is None:
-                if node.dependency not in graph.roots:
-                    raise AssertionError(f"{node} is no root")
-                continue
-            for candidate in range(CANDIDATES):
-                asked = node.dependency in graph.look(node.variable, candidate)
-                if asked != bool(node.dependers >> candidate & 1):
-                    raise AssertionError(f"{node} names the wrong candidates")
-        elif isinstance(node, Derived):
-            result = {term[0]: states(term) for term in node.first.terms}
-            for term in node.second.terms:
-                mine = result.get(term[0])
-                if term[0] == node.pivot and mine is not None:
-                    result[term[0]] = mine | states(term)
-                else:
-                    result[term[0]] = states(term) if mine is None else mine & states(term)
-            if result.get(node.pivot) == (2 << CANDIDATES) - 1:
-                del result[node.pivot]
-            if result != {term[0]: states(term) for term in node.terms}:
-                raise AssertionError(f"{node} does not follow")
-
-
-def with_resolvelib(graph: Graph) -> Callable[[], object] | None:
-    """Return a solve of `graph` by resolvelib (it gets the same masks), or None if that is not importable."""
+        prepared = ENGINES[engine](graph)
+    except ImportError as error:
+        return {"missing": str(error)}
+    encoded = time.process_time()
+    # The limit is for the solve alone.
+    resource.setrlimit(resource.RLIMIT_CPU, (int(encoded) + limit + 1, resource.RLIM_INFINITY))
+    asked = graph.asked
+    error = ""
     try:
-        import resolvelib
-    except ImportError:
-        return None
-
-    class Provider(resolvelib.AbstractProvider):  # type: ignore[misc]
-        def identify(self, requirement_or_candidate):  # type: ignore[no-untyped-def]
-            item = requirement_or_candidate
-            return item[0] if isinstance(item, tuple) else item.variable
-
-        def get_preference(self, identifier, resolutions, candidates, information, backtrack_causes):  # type: ignore[no-untyped-def]
-            return sum(1 for _ in candidates[identifier])
-
-        def find_matches(self, identifier, requirements, incompatibilities):  # type: ignore[no-untyped-def]
-            mask = ALL
-            for requirement in requirements[identifier]:
-                mask &= requirement.allowed
-            for bad in incompatibilities[identifier]:
-                mask &= ~(1 << bad[1])
-            return [(identifier, candidate) for candidate in range(CANDIDATES) if mask >> candidate & 1]
-
-        def is_satisfied_by(self, requirement, candidate):  # type: ignore[no-untyped-def]
-            return bool(requirement.allowed >> candidate[1] & 1)
-
-        def get_dependencies(self, candidate):  # type: ignore[no-untyped-def]
-            # resolvelib has no constraints, so it solves the easier problem without them.
-            return [item for item in graph.look(*candidate) if item.required]
-
-    def work() -> object:
-        resolver = resolvelib.Resolver(Provider(), resolvelib.BaseReporter())
-        try:
-            return resolver.resolve(graph.roots, max_rounds=10_000_000)
-        except resolvelib.ResolutionImpossible:
-            return "impossible"
-        except RecursionError:
-            # After the search it walks its result recursively and fails on cycles; the time is the search's.
-            return "failed"
-
-    return work
+        selected = prepared.solve()
+    except RecursionError:
+        # resolvelib walks its finished result recursively and fails on circles; the time is the search's.
+        selected, error = {}, "no result"
+    done = time.process_time()
+    return {
+        "encode": encoded - before,
+        "solve": done - encoded,
+        "selected": None if selected is None else list(selected.items()),
+        "error": error,
+        "constraints": prepared.constraints,
+        "version": prepared.version,
+        "asked": graph.asked - asked,
+        "facts": plain.check_our_proof(graph) if engine == "ours" and selected is None else 0,
+    }
 
 
-def rows(kinds: Sequence[str], sizes: Sequence[int], seeds: int, limit: float) -> Iterator[tuple[str, ...]]:
-    """Yield the lines of the table."""
+@dataclass(frozen=True)
+class Run:
+    """One solve, checked.
+
+    Attributes:
+        seconds: CPU seconds of the solve, the limit where it was stopped.
+        encode: CPU seconds of what went before.
+        verdict: "ok", "unsat", "K", "missing: ..." or what is wrong.
+        selected: the answer.
+        constraints: whether the engine was given the constraints.
+        version: of the engine.
+        facts: in our explanation.
+    """
+
+    seconds: float
+    encode: float = 0.0
+    verdict: str = "K"
+    selected: Mapping[int, int] | None = None
+    constraints: bool = True
+    version: str = "?"
+    facts: int = 0
+
+
+def run(engine: str, graph: Graph, kind: str, seed: int, limit: int) -> Run:
+    """Solve in a child and check what it says."""
+    command = [sys.executable, __file__, "--child", engine, kind, str(graph.size), str(seed), str(limit)]
+
+    def limits() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        # Encoding may take as long as it takes, within reason.
+        resource.setrlimit(resource.RLIMIT_CPU, (10 * limit, resource.RLIM_INFINITY))
+
+    process = subprocess.run(command, capture_output=True, text=True, preexec_fn=limits)
+    try:
+        told = json.loads(process.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        # py-rattler may crash at exit, after it has answered; whoever has not answered was stopped or failed.
+        if process.returncode in (-9, -24):
+            return Run(float(limit))
+        return Run(float(limit), verdict=f"failed: {(process.stderr.strip().splitlines() or ['?'])[-1][:60]}")
+    if "missing" in told:
+        return Run(0.0, verdict=f"missing: {told['missing']}")
+    verdict, selected = "unsat", None
+    if told["selected"] is not None:
+        selected = {int(variable): int(candidate) for variable, candidate in told["selected"]}
+        verdict = told["error"] or "ok"
+        if verdict == "ok":
+            try:
+                selected = reached(graph, selected)
+                check_answer(graph, selected, constraints=told["constraints"])
+            except (AssertionError, KeyError) as error:
+                verdict = f"WRONG: {error}"
+    if verdict in ("ok", "unsat") and (verdict == "unsat") != (kind == "unsat"):
+        # Without constraints the problem is easier, and `unsat` graphs are impossible without them too.
+        verdict = f"WRONG: {verdict}"
+    return Run(
+        told["solve"], told["encode"], verdict, selected, told["constraints"], told["version"], told["facts"]
+    )  # fmt: skip
+
+
+def compare(graph: Graph, ours: Run, other: Run) -> str:
+    """Say how an answer compares with ours in our order; "-" where there is none or it is of an easier problem."""
+    if ours.selected is None or other.selected is None or other.verdict != "ok" or not other.constraints:
+        return "-"
+    mine, theirs = (cost(graph, item.selected or {}, graph.roots) for item in (ours, other))
+    return "same" if mine == theirs else "worse" if mine < theirs else "BETTER"
+
+
+def rows(kinds: Sequence[str], sizes: Sequence[int], engines: Sequence[str], seeds: int, limit: int) -> int:
+    """Print the table; return the number of wrong answers."""
+    wrong = 0
+    layout = "{:<7} {:>6} {:<11} {:<12} {:>9} {:>9} {:>9} {:>8} {:>7} {:>6} {}"
+    print(
+        layout.format(
+            "graph", "size", "engine", "version", "solve s", "worst", "encode s", "/ ours", "select", "index", "answer"
+        )
+    )
     for size in sizes:
         for kind in kinds:
-            ours, theirs, killed, unsat = [], [], 0, 0
-            chosen = asked = conflicts = 0
-            their_killed = 0
-            for seed in range(seeds):
-                graph = Graph(kind, size, seed)
-                seconds, answer = timed(limit, lambda graph=graph: solve(graph, graph.roots))  # type: ignore[misc]
-                ours.append(seconds)
-                asked = max(asked, graph.asked)
-                if isinstance(answer, Solution):
-                    check_answer(graph, answer.selected)
-                    chosen = max(chosen, len(answer.selected))
-                    conflicts = max(conflicts, answer.statistics.conflicts)
-                elif isinstance(answer, NoSolution):
-                    check_proof(graph, answer)
-                    conflicts = max(conflicts, answer.statistics.conflicts)
-                    unsat += 1
-                else:
-                    killed += 1
-                if (kind == "unsat") != isinstance(answer, NoSolution) and answer is not None:
-                    raise AssertionError(f"{kind} {size} {seed}: wrong kind of answer")
-                other = with_resolvelib(graph)
-                if other is not None:
-                    seconds, result = timed(limit, other)
-                    theirs.append(seconds)
-                    their_killed += result is None
-            ratio = f"{statistics.median(theirs) / statistics.median(ours):.1f}" if theirs else "-"
-            if their_killed:
-                ratio = f">{ratio}"
-            yield (
-                kind,
-                str(size),
-                f"{statistics.median(ours):.3f} ({max(ours):.3f})" + f" {killed}K" * bool(killed),
-                f"{statistics.median(theirs):.2f}" + f" {their_killed}K" * bool(their_killed) if theirs else "-",
-                ratio,
-                str(chosen or "-"),
-                str(conflicts),
-                str(asked),
-            )
+            results: dict[str, list[Run]] = {}
+            graphs = [Graph(kind, size, seed) for seed in range(seeds)]
+            for engine in engines:
+                done = results[engine] = []
+                for seed, graph in enumerate(graphs):
+                    done.append(run(engine, graph, kind, seed, limit))
+                    if done[-1].verdict.startswith("missing"):
+                        break
+                wrong += sum(item.verdict.startswith("WRONG") for item in done)
+                if done[0].verdict.startswith("missing"):
+                    print(layout.format(kind, size, engine, *"-------", done[0].verdict), flush=True)
+                    continue
+                seconds = [item.seconds for item in done]
+                ours = results.get("ours", [])
+                base = statistics.median([item.seconds for item in ours]) if ours else 0.0
+                ratio = statistics.median(seconds) / max(base, 0.001) if ours else 0.0
+                answered = [item.selected for item in done if item.selected and item.verdict == "ok"]
+                index = [sum(item.values()) / len(item) for item in answered]
+                notes = [item.verdict for item in done if item.verdict not in ("ok", "unsat")]
+                notes += [f"{max(i.facts for i in done)} facts"] * (done[0].facts > 0)
+                if engine != "ours" and ours:
+                    compared = [compare(g, mine, item) for g, mine, item in zip(graphs, ours, done)]
+                    wrong += compared.count("BETTER")
+                    notes += sorted(set(compared) - {"-"})
+                if not done[-1].constraints and done[-1].verdict in ("ok", "unsat"):
+                    notes.append("easier problem: no constraints")
+                print(
+                    layout.format(
+                        kind,
+                        size,
+                        engine,
+                        done[-1].version[:12],
+                        f"{statistics.median(seconds):.3f}",
+                        f"{max(seconds):.3f}",
+                        f"{statistics.median([item.encode for item in done]):.2f}",
+                        f"{'>' if done[-1].verdict == 'K' else ''}{ratio:.1f}" if ours else "-",
+                        max((len(item) for item in answered), default=0) or "-",
+                        f"{statistics.mean(index):.2f}" if index else "-",
+                        ", ".join(dict.fromkeys(notes)) or ("optimal" if engine == "ours" else "checked"),
+                    ),
+                    flush=True,
+                )
+    return wrong
 
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Time the resolver engine on generated graphs.")
-    parser.add_argument("--seeds", type=int, default=3, help="graphs per line")
-    parser.add_argument("--limit", type=float, default=20.0, help="CPU seconds per solve")
-    parser.add_argument("--only", default=",".join(KINDS), help="comma-separated kinds")
-    parser.add_argument("--sizes", default="500,2000", help="comma-separated numbers of variables")
+    parser = argparse.ArgumentParser(description="Measure resolvers on generated graphs.")
+    parser.add_argument("--all", action="store_true", help="every size, kind and engine, three graphs each")
+    parser.add_argument("--seeds", type=int, help="graphs per line (1)")
+    parser.add_argument("--limit", type=int, help="CPU seconds per solve (4, with --all 60)")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="comma-separated kinds of graphs")
+    parser.add_argument("--sizes", help="comma-separated numbers of variables (100,500,2000)")
+    parser.add_argument("--engines", help=f"comma-separated, of {', '.join(ENGINES)}")
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    layout = "{:<7} {:>5} {:>22} {:>14} {:>8} {:>8} {:>9} {:>7}"
-    print(layout.format("graph", "size", "engine s", "resolvelib s", "ratio", "selected", "conflicts", "asked"))
-    sizes = [int(size) for size in options.sizes.split(",")]
-    for row in rows(options.only.split(","), sizes, options.seeds, options.limit):
-        print(layout.format(*row), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory {peak:.0f} MiB; selected, conflicts and asked are the largest over the seeds")
-    return 0
+    if options.child:
+        engine, kind, size, seed, limit = options.child
+        print(json.dumps(child(engine, kind, int(size), int(seed), int(limit))), flush=True)
+        return 0
+    sizes = [
+        int(s) for s in (options.sizes or (",".join(map(str, SIZES)) if options.all else "100,500,2000")).split(",")
+    ]
+    engines = (options.engines or ",".join(ENGINES)).split(",")
+    for name, reason in UNAVAILABLE.items():
+        print(f"{name}: left out, {reason}")
+    print(f"CPU seconds (median, worst); {CANDIDATES} candidates a variable; index 0 is the newest candidate")
+    wrong = rows(
+        options.kinds.split(","), sizes, engines, options.seeds or (3 if options.all else 1),
+        options.limit or (60 if options.all else 4),
+    )  # fmt: skip
+    if wrong:
+        print(f"{wrong} answers are wrong", file=sys.stderr)
+    return bool(wrong)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 
 import pytest
 from codereef.errors import UsageError
-from codereef.meta.reference import KINDS, Reference, is_capability, nearest, parse_reference
+from codereef.meta.reference import KINDS, Reference, is_capability, nearest, parse_query, parse_reference
 from codereef.meta.versions import parse_constraint, parse_version, preference, satisfies
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,7 +116,73 @@ def test_nothing_is_near_what_is_far() -> None:
     ],
 )
 def test_a_spelling_means_its_pep440_form(spelling: str, pep440: str) -> None:
-    assert parse_constraint(spelling) == SpecifierSet(pep440)
+    assert parse_constraint(spelling).alternatives == (SpecifierSet(pep440),)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "alternatives"),
+    [
+        ("<2 || >=3", ("<2", ">=3")),
+        ("1.x||^3.1||==5", ("==1.*", ">=3.1,<4", "==5")),
+        ("1.2 - 1.4", (">=1.2,<1.5",)),
+        ("1 - 2", (">=1,<3",)),
+        ("1.2 - 1.4.2", (">=1.2,<=1.4.2",)),
+        ("1.0rc1 - 2.0rc1", (">=1.0rc1,<=2.0rc1",)),
+        ("1.2 - 1.4 || 2.0 - 2.1.5 !=2.1.3", (">=1.2,<1.5", ">=2.0,<=2.1.5,!=2.1.3")),
+    ],
+)
+def test_alternatives_and_ranges(spelling: str, alternatives: tuple[str, ...]) -> None:
+    assert parse_constraint(spelling).alternatives == tuple(SpecifierSet(text) for text in alternatives)
+
+
+@pytest.mark.parametrize(
+    ("version", "constraint", "meets"),
+    [
+        ("1.9", "<2 || >=3", True),
+        ("2.5", "<2 || >=3", False),
+        ("3.0rc1", "<2 || >=3", False),
+        ("3.0", "<2 || >=3", True),
+        ("1.4.9", "1.2 - 1.4", True),
+        ("1.5.0rc1", "1.2 - 1.4", False),
+        ("1.5", "1.2 - 1.4", False),
+        ("1.1.9", "1.2 - 1.4", False),
+        ("", ">=3", True),
+    ],
+)
+def test_a_version_meets_one_of_the_alternatives(version: str, constraint: str, meets: bool) -> None:
+    assert satisfies(version, constraint) is meets
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"),
+    [("1.2", "1.2"), ("==1.2", "1.2"), ("==1.2.*", ""), (">=1.2", ""), ("1.2||1.3", ""), ("", ""), ("==1,>=1", "")],
+)
+def test_a_constraint_that_names_one_version_is_exact(text: str, exact: str) -> None:
+    assert parse_constraint(text).exact == exact
+
+
+@pytest.mark.parametrize("name", ["model?coco,ssd", "model?coco,-quantized", "dataset?-large"])
+def test_a_query_survives_writing_and_reading(name: str) -> None:
+    query = parse_query(name)
+    assert str(query) == name
+    assert parse_query(str(query)) == query
+
+
+def test_a_query_reads_as_a_phrase() -> None:
+    assert parse_query("model?ssd,coco,-quantized").phrase == (
+        "model with the tags coco and ssd but without the tag quantized"
+    )
+    assert parse_query("dataset?-large").phrase == "dataset without the tag large"
+
+
+@given(st.text(alphabet="abc-", min_size=1, max_size=8), st.lists(st.text(alphabet="abc-", min_size=1, max_size=9)))
+def test_the_nearest_names_are_those_that_difflib_finds(word: str, known: list[str]) -> None:
+    def likeness(name: str) -> float:
+        return difflib.SequenceMatcher(None, name, word).ratio()
+
+    found = nearest(word, known)
+    close = sorted({name for name in known if likeness(name) >= 0.6}, key=lambda name: (-likeness(name), name))[:3]
+    assert found[: len(close)] == close
 
 
 @pytest.mark.parametrize(
@@ -123,8 +190,9 @@ def test_a_spelling_means_its_pep440_form(spelling: str, pep440: str) -> None:
     [
         ">=",
         "latest",
-        "1.0 || 2.0",
-        "1.0 - 2.0",
+        "1.0 || || 2.0",
+        "|| 1.0",
+        "1.0 - ",
         ">=1.x",
         "^1.x",
         "^x",

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 from codereef.solve.engine import (
+    Clause,
     Dependency,
-    Derived,
-    External,
     NoSolution,
     Solution,
     StepLimitError,
     external_causes,
     minimal_core,
-    nodes_bottom_up,
     solve,
 )
+
+from .proofs import check_proof
 
 
 class Table:
@@ -53,43 +53,8 @@ def selected(table: Table, *roots: Dependency) -> dict[int, int]:
 def refused(table: Table, *roots: Dependency) -> NoSolution:
     answer = solve(table, roots)
     assert isinstance(answer, NoSolution)
-    check_proof(table, roots, answer)
+    check_proof(table, roots, answer.derivation)
     return answer
-
-
-def check_proof(table: Table, roots: Sequence[Dependency], answer: NoSolution) -> None:
-    """Every step is the resolution of its parents and every fact is in the table."""
-
-    def states(term: tuple[int, int, bool]) -> int:
-        variable, mask, positive = term
-        return mask if positive else (2 << table.counts[variable]) - 1 & ~mask
-
-    assert answer.derivation.terms == ()
-    for node in nodes_bottom_up(answer.derivation):
-        if isinstance(node, External):
-            if node.variable is None:
-                assert node.dependency in roots
-                continue
-            shared = [
-                node.dependency in table.needs.get((node.variable, candidate), ())
-                for candidate in range(table.counts[node.variable])
-            ]
-            assert node.dependers == sum(1 << place for place, has in enumerate(shared) if has)
-        else:
-            assert isinstance(node, Derived)
-            first = {term[0]: states(term) for term in node.first.terms}
-            second = {term[0]: states(term) for term in node.second.terms}
-            assert node.pivot in first and node.pivot in second
-            expected = {}
-            for variable in first | second:
-                everything = (2 << table.counts[variable]) - 1
-                if variable == node.pivot:
-                    expected[variable] = first[variable] | second[variable]
-                else:
-                    expected[variable] = first.get(variable, everything) & second.get(variable, everything)
-            if expected[node.pivot] == (2 << table.counts[node.pivot]) - 1:
-                del expected[node.pivot]
-            assert {term[0]: states(term) for term in node.terms} == expected
 
 
 def test_nothing_asked_selects_nothing() -> None:
@@ -212,7 +177,7 @@ def test_minimal_core_leaves_out_what_is_not_needed() -> None:
     roots = [need(0, 0b11), need(1, 0b11), limit(0, 0b01), need(2, 0b10)]
     core = minimal_core(table, roots, refused(table, *roots).derivation)
     assert core.minimal
-    check_proof(table, roots, NoSolution(core.derivation, solve(table, []).statistics))
+    check_proof(table, roots, core.derivation)
     for left_out in core.causes:
         rest = [cause for cause in core.causes if cause is not left_out]
         needs: dict[tuple[int, int], list[Dependency]] = {}
@@ -227,3 +192,36 @@ def test_minimal_core_stops_at_its_bound() -> None:
     table = Table([1, 1], {(0, 0): [need(1, 0)]})
     core = minimal_core(table, [need(0, 1)], refused(table, need(0, 1)).derivation, max_steps=0)
     assert not core.minimal and len(core.causes) == 2
+
+
+def test_clause_is_kept_and_named_in_the_proof_and_the_core() -> None:
+    table = Table([2, 2], {(0, 0): [need(1, 0b11)]})
+    apart = Clause(((0, 0b01), (1, 0b01)), "apart")
+    answer = solve(table, [need(0, 0b01)], clauses=[apart])
+    assert isinstance(answer, Solution)
+    assert dict(answer.selected) == {0: 0, 1: 1}
+    roots = [need(0, 0b01), limit(1, 0b01)]
+    refusal = solve(table, roots, clauses=[apart])
+    assert isinstance(refusal, NoSolution)
+    check_proof(table, roots, refusal.derivation, lazy_facts=True)
+    core = minimal_core(table, roots, refusal.derivation)
+    assert core.minimal
+    assert [cause.clause for cause in core.causes if cause.kind == "clause"] == [apart]
+    told = next(cause for cause in core.causes if cause.clause)
+    assert (told.variable, told.dependers, told.dependency.variable, told.dependency.reason) == (0, 1, 1, "apart")
+
+
+def test_answer_without_conflicts_costs_one_look_up_a_selected_variable() -> None:
+    size = 200
+    table = Table([5] * size, {(v, 0): [need(v + 1, 0b11111), limit(v + 1, 0b111)] for v in range(size - 1)})
+    assert len(selected(table, need(0, 0b11111))) == size
+    assert len(table.asked) == size
+
+
+def test_answer_is_the_first_in_the_order_of_the_walk() -> None:
+    # 1 comes before 2 in the walk, so it is 2 that yields although deciding 2 first would fit too.
+    table = Table([1, 2, 2, 2], {
+        (0, 0): [need(1, 0b11), need(2, 0b11)],
+        (1, 0): [need(3, 0b01)], (2, 0): [need(3, 0b10)],
+    })  # fmt: skip
+    assert selected(table, need(0, 1)) == {0: 0, 1: 0, 2: 1, 3: 0}

@@ -14,12 +14,28 @@ from typing import Any
 import pytest
 from codereef.errors import CrError, ResolutionError
 from codereef.meta.component import Component
+from codereef.repo.index import Index
 from codereef.solve.candidates import Request
+from codereef.solve.elsewhere import Elsewhere
+from codereef.solve.resolve import resolve
 
-from tests.solve.worlds import BOARD, dataset, found, package, program, soft, solution, solved
+from tests.solve.worlds import (
+    BOARD,
+    HOST,
+    component,
+    dataset,
+    found,
+    package,
+    program,
+    soft,
+    solution,
+    solved,
+    universe,
+)
 
 FOLDER = Path(__file__).parent / "explanations"
 LIB = package("lib-wheel", "lib.a", ["1.0", "1.1", "2.0"])
+LIB_OF_BOARD = package("board-wheel", "lib.a", ["2.0"], targets=[BOARD])
 PRECISION = {"precision": {"values": ["fp32", "int8"], "default": "fp32"}}
 
 
@@ -110,6 +126,91 @@ def other_interpreter() -> object:
     return solved(components, detected)
 
 
+def detected_but_cross() -> object:
+    # What can be installed on the board is not expected to be there already.
+    recipe = package("openblas-wheel", "lib.blas", ["0.2"], targets=[BOARD])
+    components = world({"blas": needs("lib.blas", version=">=0.3")}, soft("openblas", "lib.blas"), recipe)
+    return solved(components, [found("lib.blas", "0.3", "openblas")], target=BOARD)
+
+
+def tags(*names: str, kind: str = "dataset", **more: Any) -> dict[str, Any]:
+    return {"needs": {"kind": kind, "tags": list(names)}, **more}
+
+
+PICTURES = [
+    dataset("city", tags=["street", "large"]),
+    dataset("country", tags=["street", "small"]),
+    dataset("fruit", tags=["kitchen"]),
+]
+
+
+def untrusted_repository() -> object:
+    components = world({"cc": needs("compiler.fortran")})
+    theirs = Index((soft("gfortran", "compiler.fortran"),))
+    place = Elsewhere(
+        "the repository `boards`, which you have not trusted",
+        "`cr repo trust boards`, once you have looked at it",
+        theirs,
+    )
+    return resolve(universe(components, look=lambda: [place]), components[0], {})
+
+
+def excluded_variants() -> object:
+    variants = {
+        "device": {"values": ["cpu", "cuda"], "default": "cpu"},
+        "precision": {"values": ["fp32", "int8"], "default": "fp32"},
+    }
+    excludes = [{"when": {"device": "cuda", "precision": "int8"}, "reason": "there are no int8 kernels for cuda"}]
+    return solved(world({}, variants=variants, excludes=excludes), variants={"device": "cuda", "precision": "int8"})
+
+
+def propagation_refused() -> object:
+    only_fp32 = dataset("calibration", variants={"precision": {"values": ["fp32"], "default": "fp32"}})
+    middle = dataset("pictures", deps={"calibration": needs("dataset:calibration")})
+    return solved(
+        world(
+            {"data": needs("dataset:pictures")},
+            middle,
+            only_fp32,
+            variants={"precision": {"values": ["fp32", "int8"], "default": "fp32", "propagate": True}},
+        ),
+        variants={"precision": "int8"},
+    )
+
+
+def optional_circle() -> object:
+    # The optional way is barred too: what it would bring closes a circle as well.
+    x = package("x-recipe", "lib.x", ["1.0"], deps={"y": needs("lib.y"), "z": needs("lib.z", optional=True)})
+    y = package("y-recipe", "lib.y", ["2.0"], deps={"x": needs("lib.x")})
+    z = package("z-recipe", "lib.z", ["3.0"], deps={"x": needs("lib.x")})
+    return solved(world({"x": needs("lib.x")}, x, y, z))
+
+
+def source(name: str, capability: str, versions: list[str], **meta: Any) -> Component:
+    """A recipe whose versions lie in folders of their own."""
+    provides = {"capability": capability, "versions": versions, **meta.pop("provides", {})}
+    return component("package", name, provides=provides, install={"using": "download"}, files=[], **meta)
+
+
+def duplicate_not_permitted() -> object:
+    maths = source("maths-source", "lib.maths", ["1.4", "2.1"])
+    old = source("solver-source", "lib.solver", ["0.9"], deps={"maths": needs("lib.maths", version="<2")})
+    return solved(world({"solver": needs("lib.solver"), "maths": needs("lib.maths", version=">=2")}, maths, old))
+
+
+def build_tool_missing() -> object:
+    recipe = source(
+        "codec-source", "lib.codec", ["1.0"], deps={"cmake": needs("tool.cmake", version=">=3.20", **{"for": "build"})}
+    )
+    return solved(world({"codec": needs("lib.codec")}, recipe, soft("cmake", "tool.cmake")), target=BOARD)
+
+
+def two_changes() -> object:
+    deps = {"a": needs("lib.a"), "b": needs("lib.b")}
+    components = world(deps, LIB, package("b-wheel", "lib.b", ["1.0"]))
+    return solved(components, request=Request(pins={"lib.a": ">=5"}, forbid=("package:b-wheel",)))
+
+
 CASES: dict[str, Callable[[], object]] = {
     "version-nobody-has": lambda: solved(world({"a": needs("lib.a", version=">=3")}, LIB)),
     "many-versions": many_versions,
@@ -132,11 +233,7 @@ CASES: dict[str, Callable[[], object]] = {
         world({"a": needs("lib.a")}, package("lib-wheel", "lib.a", ["1.0"], targets=[BOARD]))
     ),
     "solution-for-other-target": lambda: solved(world({}, targets=[BOARD])),
-    "detected-but-cross": lambda: solved(
-        world({"cc": needs("lib.blas")}, soft("openblas", "lib.blas")),
-        [found("lib.blas", "0.3", "openblas")],
-        target=BOARD,
-    ),
+    "detected-but-cross": detected_but_cross,
     "unknown-capability": lambda: solved(
         world({"a": needs("lib.onnxruntme")}, package("ort", "lib.onnxruntime", ["1.20"]))
     ),
@@ -153,6 +250,30 @@ CASES: dict[str, Callable[[], object]] = {
     "distribution-in-another-python": other_interpreter,
     "cycle": cycle,
     "chain-of-three": chain_of_three,
+    "tags-ambiguous": lambda: solved(world({"data": tags("street")}, *PICTURES)),
+    "tags-unknown": lambda: solved(world({"data": tags("streets")}, *PICTURES)),
+    "tags-and-version": lambda: solved(world({"data": tags("street", "-large", version=">=2")}, *PICTURES)),
+    "yanked": lambda: solved(world({"data": needs("dataset:pictures")}, dataset(yanked="two of the labels are wrong"))),
+    "yanked-recipe": lambda: solved(
+        world(
+            {"a": needs("lib.a", version=">=2")},
+            package("lib-wheel", "lib.a", ["1.0"], version="1.0.0"),
+            package("lib-wheel", "lib.a", ["2.0", "1.0"], version="1.1.0", yanked="2.0 crashes on start"),
+        )
+    ),
+    "other-target-has-it": lambda: solved(
+        world({"a": needs("lib.a", version=">=2")}, LIB_OF_BOARD, package("lib-wheel", "lib.a", ["1.0"])),
+    ),
+    "untrusted-repository": untrusted_repository,
+    "excluded-variants": excluded_variants,
+    "propagation-refused": propagation_refused,
+    "optional-circle": optional_circle,
+    "duplicate-not-permitted": duplicate_not_permitted,
+    "build-tool-missing": build_tool_missing,
+    "foreign-target": lambda: solved(
+        world({"a": needs("lib.a")}, package("lib-wheel", "lib.a", ["1.0"], targets=[HOST])), target=BOARD
+    ),
+    "two-changes": two_changes,
 }
 
 

@@ -503,7 +503,7 @@ def possible(components: list[Component]) -> bool:
     )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds())
 def test_random_worlds_are_answered_as_a_search_through_everything_does(components: list[Component]) -> None:
     graph: Graph | None

@@ -68,10 +68,13 @@ def dataset(name: str = "pictures", **meta: Any) -> Component:
     return component(
         "dataset",
         name,
-        task="object-detection",
         install={"using": "download"},
         annotations={"format": "coco", "images": "images"},
-        **{"files": [{"name": "a.png", "sha256": SHA, "size": 3, "origin": "made for a test"}], **meta},
+        **{
+            "task": "object-detection",
+            "files": [{"name": "a.png", "sha256": SHA, "size": 3, "origin": "made for a test"}],
+            **meta,
+        },
     )
 
 
@@ -111,13 +114,15 @@ def found(
     python: str = "",
     tool: bool = False,
     salt: str = "",
+    facts: Mapping[str, object] | None = None,
 ) -> Detected:
     """Return something detected; `python` is the interpreter it is installed in."""
     place = path or f"/usr/bin/{soft_name}"
     digest = digest_of([capability, version, soft_name, salt])
-    facts = {"tool": tool} if capability == "compiler.python" else {}
+    known: dict[str, object] = {"tool": tool} if capability == "compiler.python" else {}
+    known.update(facts or {})
     return Detected(
-        capability, version, place, f"soft:{soft_name}@1.0.0", digest, facts, {"python": python} if python else {}
+        capability, version, place, f"soft:{soft_name}@1.0.0", digest, known, {"python": python} if python else {}
     )
 
 
@@ -128,6 +133,7 @@ def universe(
     target: str = HOST,
     request: Request | None = None,
     python: str | None = None,
+    **more: Any,
 ) -> Universe:
     return Universe(
         Index(tuple(components)),
@@ -136,6 +142,7 @@ def universe(
         TargetFacts.from_triple(target),
         request or Request(),
         python,
+        **more,
     )
 
 

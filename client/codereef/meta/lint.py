@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from codereef.canonical import sha256_file
 from codereef.errors import CrError
 from codereef.meta.component import META_FILE, Component, component_digest, read_meta
-from codereef.meta.reference import is_capability, nearest, parse_reference
+from codereef.meta.lint_requirements import actions, machine_conditions, requirements, variants
+from codereef.meta.reference import Query, is_capability, nearest, parse_reference
 from codereef.meta.schemas import json_path
 from codereef.meta.selection import template_names
 
@@ -46,12 +47,22 @@ class Surroundings:
         names: every `kind:name`.
         capabilities: every capability that is detected or provided.
         targets: every target triple.
+        metas: the metadata of every version of `kind:name`.
+        providers: the metadata of every recipe of a capability.
+        detected: tells whether a detector looks for a capability.
+        tagged: the components, `kind:name`, that fit a query.
+        tags: every tag of a kind.
     """
 
     has: Callable[[str], bool]
     names: tuple[str, ...]
     capabilities: frozenset[str]
     targets: frozenset[str]
+    metas: Callable[[str], Sequence[Mapping[str, Any]]]
+    providers: Callable[[str], Sequence[Mapping[str, Any]]]
+    detected: Callable[[str], bool]
+    tagged: Callable[[Query], Sequence[str]]
+    tags: Callable[[str], Collection[str]]
 
 
 def lint_folder(root: Path, surroundings: Surroundings) -> list[Finding]:
@@ -74,7 +85,20 @@ def lint_folder(root: Path, surroundings: Surroundings) -> list[Finding]:
         return [Finding(path, "", f"a file of the component cannot be read: {error.strerror}.")]
     return [
         finding
-        for check in (_names, _licence, _references, _conditions, _templates, _files, _scripts, _targets)
+        for check in (
+            _names,
+            _licence,
+            _references,
+            requirements,
+            variants,
+            _conditions,
+            machine_conditions,
+            actions,
+            _templates,
+            _files,
+            _scripts,
+            _targets,
+        )
         for finding in check(component, path, surroundings)
     ]
 
@@ -130,12 +154,13 @@ def _licence(component: Component, path: Path, _: Surroundings) -> Iterator[Find
 
 def _needs(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for role, entry in meta.get("deps", {}).items():
-        yield f"$.deps.{role}.needs", entry["needs"]
+        if isinstance(entry["needs"], str):
+            yield f"$.deps.{role}.needs", entry["needs"]
     for i, entry in enumerate(meta.get("runtimes", ())):
         yield f"$.runtimes[{i}].needs", entry["needs"]
     for i, entry in enumerate(meta.get("conflicts", ())):
         yield f"$.conflicts[{i}].with", entry["with"]
-    if isinstance(meta.get("program"), dict):
+    if isinstance(meta.get("program"), dict) and isinstance(meta["program"]["needs"], str):
         yield "$.program.needs", meta["program"]["needs"]
     if isinstance(meta.get("dashboard"), str):
         yield "$.dashboard", meta["dashboard"]
@@ -166,6 +191,11 @@ def _references(component: Component, path: Path, surroundings: Surroundings) ->
             )
 
 
+def walk_conditions(meta: Mapping[str, Any]) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
+    """Yield every condition of a component with its place."""
+    return _walk(meta, [])
+
+
 def _walk(value: Any, parts: list[str | int]) -> Iterator[tuple[list[str | int], Mapping[str, Any]]]:
     if isinstance(value, Mapping):
         if isinstance(value.get("when"), Mapping):
@@ -185,9 +215,11 @@ def _target_facts(triples: Iterable[str]) -> dict[str, set[str]]:
 
 def _conditions(component: Component, path: Path, surroundings: Surroundings) -> Iterator[Finding]:
     known = [*component.variants, "version", "target.triple", "target.os", "target.arch", "target.abi"]
-    for parts, condition in _walk(component.meta, []):
+    for parts, condition in walk_conditions(component.meta):
         for key, wanted in condition.items():
             where = json_path([*parts, key])
+            if key.startswith(("detected.", "machine.")):
+                continue  # `machine_conditions` looks at these.
             if key not in known:
                 near = nearest(key, known)
                 yield Finding(

@@ -5,40 +5,69 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from codereef.errors import MetadataError
 from codereef.meta.versions import satisfies
 
 MAX_ASSIGNMENTS = 512
+
+#: What a condition's key has on one machine: a value, or several (features of a processor, versions found).
+Fact = str | Sequence[str]
 # Not `str.format`: a template comes from a component, which must not reach into Python objects.
 _TEMPLATE = re.compile(r"\{([^{}]*)\}")
 
 
-def holds(when: Mapping[str, Any] | None, facts: Mapping[str, str]) -> bool:
+def holds(when: Mapping[str, Any] | None, facts: Mapping[str, Fact]) -> bool:
     """Tell whether a `when` condition holds.
 
     Args:
         when: condition by key; a list of values means any of these. None always holds.
-        facts: variant values, `version` and `target.*`, by key. A key without a fact does not hold.
+        facts: variant values, `version`, `target.*`, and where the machine is known `detected.*` and
+            `machine.*`, by key. A key without a fact does not hold; of a fact with several values one is enough.
     """
     if not when:
         return True
     for key, wanted in when.items():
-        have = facts.get(key)
-        if have is None:
+        found = facts.get(key)
+        if found is None:
             return False
+        have = [found] if isinstance(found, str) else found
         choices = [wanted] if isinstance(wanted, str) else list(wanted)
-        if key == "version":
-            if not any(satisfies(have, str(choice)) for choice in choices):
+        if is_constraint_key(key):
+            if not any(satisfies(version, str(choice)) for version in have for choice in choices):
                 return False
-        elif have not in choices:
+        elif not any(value in choices for value in have):
             return False
     return True
 
 
-def select(items: Iterable[Mapping[str, Any]], facts: Mapping[str, str]) -> list[dict[str, Any]]:
+def is_constraint_key(key: str) -> bool:
+    """Tell whether a condition's key is compared with a version constraint, and not with values."""
+    return key == "version" or (key.startswith("detected.") and "#" not in key)
+
+
+def needs_machine(when: Mapping[str, Any] | None) -> bool:
+    """Tell whether a condition asks for what only the machine itself can say."""
+    return any(key.startswith(("detected.", "machine.")) for key in when or ())
+
+
+def excluded(meta: Mapping[str, Any], facts: Mapping[str, Fact]) -> str | None:
+    """Return why a component excludes a choice of its variants, or None where it does not.
+
+    Args:
+        meta: the component's metadata.
+        facts: variant values, version and facts of the machine.
+    """
+    for entry in meta.get("excludes", ()):
+        if holds(entry["when"], facts):
+            shown = ", ".join(f"{k}={v if isinstance(v, str) else '|'.join(v)}" for k, v in entry["when"].items())
+            return str(entry.get("reason") or f"excluded with {shown}")
+    return None
+
+
+def select(items: Iterable[Mapping[str, Any]], facts: Mapping[str, Fact]) -> list[dict[str, Any]]:
     """Return the items whose `when` holds, without the `when` itself."""
     return [
         {key: value for key, value in item.items() if key != "when"} for item in items if holds(item.get("when"), facts)

@@ -38,10 +38,13 @@ class Solution:
     Attributes:
         selected: variable -> candidate, in breadth-first order from the roots.
         statistics: the work done.
+        optimal: True if it is proven that no answer costs less (see `codereef.solve.optimise.cost`); False
+            if nothing was proven, because nobody asked or because the bound on the effort was reached.
     """
 
     selected: Mapping[int, int]
     statistics: Statistics
+    optimal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,15 @@ from codereef.detect import Detected
 from codereef.meta.component import Component
 from codereef.meta.selection import configuration_id
 
-Source = Literal["component", "install", "detected"]
+Source = Literal["component", "install", "detected", "expected"]
 Scope = Literal["run", "build"]
 
-#: The order in which candidates are preferred, stated in every lock.
-POLICY = "detected before installed, then the provider's preference, stable before pre-release, newest first, default variants first"
+#: The order in which graphs are preferred, stated in every lock; docs/design/0021 tells it at length.
+POLICY = (
+    "pins, one version of each unless it must be several, fewest optional dependencies left out, "
+    "most of what is detected reused, then breadth-first: the provider's preference, stable before pre-release, "
+    "newest first, default variants first; then fewest installs, then declared order"
+)
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ class Candidate:
 
     Attributes:
         component: the component used as it is, the recipe, or the detector.
-        source: how it comes to be there.
-        version: version of what is provided (of the component itself for `component`).
+        source: how it comes to be there; `expected` is software that a detector is hoped to find on a machine
+            other than this one.
+        version: version of what is provided (of the component itself for `component`); "" where only the other
+            machine knows.
         variants: the component's variant values.
         detected: what was found, for `detected`.
     """
@@ -92,9 +98,11 @@ class Candidate:
     def label(self) -> str:
         """How people read it: `onnxruntime-wheel 1.31.1`, `gcc 12.2.0 (detected)`, `shapes-ssd 1.0.0 (format=onnx)`."""
         extra = [configuration_id(self.variants)] if self.variants else []
-        if self.source == "detected":
-            extra.append("detected")
-        return f"{self.component.name} {self.version}" + (f" ({', '.join(extra)})" if extra else "")
+        if self.source in ("detected", "expected"):
+            extra.append(self.source)
+        return " ".join(part for part in (self.component.name, self.version) if part) + (
+            f" ({', '.join(extra)})" if extra else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -106,12 +114,19 @@ class Excluded:
         reason: why, as the end of the sentence "it cannot be used: …".
         remedy: what would bring it back, or "".
         candidate: the candidate, or None for a whole recipe or component.
+        yanked: reference of the component where it is left out because it was withdrawn.
+        targets: the targets it is for, where it is left out because this one is not among them.
     """
 
     label: str
     reason: str
     remedy: str = ""
     candidate: Candidate | None = None
+    yanked: str = ""
+    targets: tuple[str, ...] = ()
+
+
+Relation = Literal["needs", "conflict", "handed"]
 
 
 @dataclass(frozen=True)
@@ -121,10 +136,12 @@ class Asked:
     Attributes:
         by: who asks: a component reference, or "you".
         role: the role in its `deps`.
-        needs: capability or component asked for.
+        needs: capability or component asked for; for a query its phrase.
         constraint: version constraint, or "".
-        variants: variant values asked for, as `name=value` joined by commas, or "".
-        conflict: True for a conflict instead of a requirement.
+        variants: variant values asked for, as `name=value` joined by commas, or ""; the reason of a conflict.
+        relation: a requirement, a conflict, or a variant value that is handed on.
+        component: `kind:name` of who asks, or "".
+        place: the machine it is needed on, where that is not the one the graph is for.
     """
 
     by: str
@@ -132,12 +149,33 @@ class Asked:
     needs: str
     constraint: str = ""
     variants: str = ""
-    conflict: bool = False
+    relation: Relation = "needs"
+    component: str = ""
+    place: str = ""
+
+    @property
+    def conflict(self) -> bool:
+        """Tell whether it forbids instead of requiring."""
+        return self.relation == "conflict"
 
     @property
     def wanted(self) -> str:
+        """What is asked for, for a sentence."""
+        version = f", version {self.constraint}" if " " in self.needs else f" {self.constraint}"
         return (
             self.needs
-            + (f" {self.constraint}" if self.constraint else "")
+            + (version if self.constraint else "")
             + (f" with {self.variants}" if self.variants else "")
+            + (f" on {self.place}" if self.place else "")
         )
+
+
+@dataclass(frozen=True)
+class Circle:
+    """Why a choice cannot stand: these need each other in a circle.
+
+    Attributes:
+        nodes: what they are, the first once more at the end.
+    """
+
+    nodes: tuple[str, ...]

@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from codereef.solve.terms import Dependency
+from codereef.solve.terms import Clause, Dependency
 
 #: (variable, mask of candidates, positive). Positive: the variable is selected, with a candidate in the
 #: mask. Negative: it is unselected, or selected with a candidate outside the mask.
 Term = tuple[int, int, bool]
 
-Kind = Literal["root", "dependency", "empty"]
+Kind = Literal["root", "dependency", "empty", "clause"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,10 +33,14 @@ class External:
     Attributes:
         terms: what must not hold all together.
         kind: "root" for a root requirement or constraint, "dependency" for one of a candidate, "empty" when
-            a required dependency (of a root or of candidates) allows no candidate at all.
-        variable: the variable that depends, None for a root.
-        dependers: mask of the candidates of `variable` that share the dependency; 0 for a root.
-        dependency: what is asked for.
+            a required dependency (of a root or of candidates) allows no candidate at all, "clause" for a fact
+            that `lazy` stated about whole answers.
+        variable: the variable that depends, None for a root; of a clause the first variable.
+        dependers: mask of the candidates of `variable` that share the dependency; 0 for a root; of a clause
+            the mask of its first term.
+        dependency: what is asked for; of a clause, a constraint on the variable of its last term with the
+            reason of the clause, so that it reads like a conflict between the two.
+        clause: the whole clause where `kind` is "clause", otherwise None.
     """
 
     terms: tuple[Term, ...]
@@ -44,6 +48,7 @@ class External:
     variable: int | None
     dependers: int
     dependency: Dependency
+    clause: Clause | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,8 +4,8 @@
 It is sound (every answer satisfies every dependency, every proof holds), complete (it always ends with one
 of the two) and deterministic. It knows nothing of components, versions or text: candidates are bits of ints.
 
-Decisions prefer, in this order, the variables the roots name, those that took part in many conflicts, those
-with the fewest candidates left, and those met first; of a variable always the best candidate left. An answer is not proven optimal.
+Decisions follow the breadth-first walk from the roots and take the best candidate left: the answer is the best
+in the order of that walk. `codereef.solve.optimise` compares answers in further ways.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from codereef.solve.answers import NoSolution, Solution, Statistics, StepLimitError
 from codereef.solve.derivation import Derived, External, Node, external_causes, nodes_bottom_up
 from codereef.solve.engine_search import Search
-from codereef.solve.terms import Dependency, Problem
+from codereef.solve.terms import Clause, Dependency, Problem, RankedProblem
 
 __all__ = [
+    "Clause",
     "Core",
     "Dependency",
     "Derived",
@@ -26,6 +27,7 @@ __all__ = [
     "NoSolution",
     "Node",
     "Problem",
+    "RankedProblem",
     "Solution",
     "Statistics",
     "StepLimitError",
@@ -36,13 +38,16 @@ __all__ = [
 ]
 
 
-def solve(problem: Problem, roots: Sequence[Dependency], *, max_steps: int | None = None) -> Solution | NoSolution:
+def solve(
+    problem: Problem, roots: Sequence[Dependency], *, max_steps: int | None = None, clauses: Sequence[Clause] = ()
+) -> Solution | NoSolution:
     """Find a candidate for every variable that `roots` need, directly or not, or prove that there are none.
 
     Args:
         problem: the graph; may compute its answers lazily.
         roots: requirements and constraints of the user.
         max_steps: upper bound on decisions plus conflicts; None for none.
+        clauses: further facts about whole answers.
 
     Returns:
         A solution, or the proof that there is none.
@@ -50,7 +55,10 @@ def solve(problem: Problem, roots: Sequence[Dependency], *, max_steps: int | Non
     Raises:
         StepLimitError: `max_steps` was reached first.
     """
-    return Search(problem, roots, max_steps).run()
+    search = Search(problem, roots, max_steps=max_steps, clauses=clauses)
+    if search.run() == "impossible":
+        return search.no_solution()
+    return search.solution(search.selected(), optimal=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class _Part:
         self._problem = problem
         self._facts: dict[int, list[External]] = {}
         for fact in facts:
-            if fact.variable is not None:
+            if fact.variable is not None and fact.clause is None:
                 self._facts.setdefault(fact.variable, []).append(fact)
 
     def count(self, variable: int) -> int:
@@ -120,7 +128,10 @@ def minimal_core(problem: Problem, roots: Sequence[Dependency], derivation: Node
         rest = [cause for cause in causes if cause is not tried]
         try:
             answer = solve(
-                _Part(problem, rest), [cause.dependency for cause in rest if cause.variable is None], max_steps=budget
+                _Part(problem, rest),
+                [cause.dependency for cause in rest if cause.variable is None],
+                max_steps=budget,
+                clauses=[cause.clause for cause in rest if cause.clause is not None],
             )
         except StepLimitError:
             break

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codereef.solve.derivation import Derived, External, Kind, Node, Term
-from codereef.solve.terms import Dependency
+from codereef.solve.terms import Clause, Dependency
 
 
 class Incompatibility:
@@ -22,6 +22,7 @@ class Incompatibility:
         owner: engine variable whose candidates have `dependency`, or -1 for a root or a learned one.
         dependers: mask of those candidates.
         dependency: the fact that this states, or None for a learned one.
+        clause: the fact that this states if it is no dependency.
         chain: for a learned one, the resolution steps: the first item is the conflict (its pivot is -1), and
             each further (pivot, incompatibility) is resolved with the result so far.
         wider: an incompatibility that says the same of more candidates of `owner`, if there is one.
@@ -29,7 +30,7 @@ class Incompatibility:
             two are watched and the order changes during the search.
     """
 
-    __slots__ = ("chain", "dependency", "dependers", "literals", "owner", "terms", "wider")
+    __slots__ = ("chain", "clause", "dependency", "dependers", "literals", "owner", "terms", "wider")
 
     def __init__(
         self,
@@ -38,12 +39,14 @@ class Incompatibility:
         owner: int = -1,
         dependers: int = 0,
         dependency: Dependency | None = None,
+        clause: Clause | None = None,
         chain: tuple[tuple[int, Incompatibility], ...] = (),
     ) -> None:
         self.terms = terms
         self.owner = owner
         self.dependers = dependers
         self.dependency = dependency
+        self.clause = clause
         self.chain = chain
         self.wider: Incompatibility | None = None
         self.literals: list[tuple[int, int]] = []
@@ -70,7 +73,9 @@ def build_derivation(root: Incompatibility, names: Sequence[int], unselected: Se
             stack.extend(missing)
             continue
         stack.pop()
-        if current.dependency is not None:
+        if current.clause is not None:
+            built[id(current)] = _stated(current.clause, _readable(current.terms, names, unselected))
+        elif current.dependency is not None:
             target = index[current.dependency.variable]
             kind: Kind = "root" if current.owner < 0 else "dependency"
             if current.dependency.required and not current.dependency.allowed & (unselected[target] - 1):
@@ -85,6 +90,13 @@ def build_derivation(root: Incompatibility, names: Sequence[int], unselected: Se
         else:
             built[id(current)] = _replay(current, built, names, unselected)
     return built[id(root)]
+
+
+def _stated(clause: Clause, terms: tuple[Term, ...]) -> External:
+    """Return the node of a clause; its `dependency` makes it readable as a conflict of its first and last."""
+    variable, dependers = clause.terms[0]
+    last, forbidden = clause.terms[-1]
+    return External(terms, "clause", variable, dependers, Dependency(last, ~forbidden, False, clause.reason), clause)
 
 
 def _readable(terms: Sequence[tuple[int, int]], names: Sequence[int], unselected: Sequence[int]) -> tuple[Term, ...]:
