@@ -74,8 +74,8 @@ def measure(path: Path, name: str, rounds: int, seconds: float) -> Row:
         took = {loop: loop(session.invoke, feed, queries) for loop in loops}
         plain.append(took[bare])
         ratios.append(took[through_core] / took[bare])
-    draws, _ = statistics.bootstrap(np.array(ratios), (0.5,), seed=1)
-    interval = statistics.middle(draws[:, 0], 0.95)
+    (medians,), _ = statistics.bootstrap(ratios, (0.5,), seed=1)
+    interval = statistics.middle(medians, 0.95)
     return Row(name, float(np.median(plain)) / 1e3, float(np.median(ratios)), interval)
 
 

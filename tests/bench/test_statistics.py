@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import math
+import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from codereef.bench import statistics
 from codereef.bench.compare import compare, mann_whitney
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
 values_lists = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=60)
 
@@ -23,21 +27,23 @@ def test_percentile_equals_its_definition(values: list[float], q: float) -> None
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
     expected = ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-    assert statistics.percentile(np.array(values), q) == pytest.approx(expected, rel=1e-9)
+    assert statistics.percentile(values, q) == pytest.approx(expected, rel=1e-9)
+    assert statistics.percentile(values, q) == pytest.approx(float(np.percentile(values, q * 100)), rel=1e-9)
 
 
 def test_percentile_by_hand() -> None:
-    assert statistics.percentile(np.array([4.0, 1.0, 3.0, 2.0]), 0.5) == 2.5
-    assert statistics.percentile(np.arange(1, 102.0), 0.9) == 91
+    assert statistics.percentile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.5
+    assert statistics.percentile(range(1, 102), 0.9) == 91
+    assert statistics.percentile([7.0], 1.0) == 7.0
     with pytest.raises(ValueError, match="no samples"):
-        statistics.percentile(np.array([]), 0.5)
+        statistics.percentile([], 0.5)
 
 
 @pytest.mark.parametrize(("q", "n"), [(0.5, 20), (0.9, 100), (0.99, 1000), (0.75, 40)])
 def test_percentiles_appear_with_ten_samples_above_them(q: float, n: int) -> None:
     assert statistics.needed_samples(q) == n
     label = f"x_p{q * 100:g}"
-    values = np.linspace(1, 2, n)
+    values = np.linspace(1, 2, n).tolist()
     assert statistics.percentile_metrics(values, "x", (q,), 0.95, 1)[label].value is not None
     missing = statistics.percentile_metrics(values[1:], "x", (q,), 0.95, 1)[label]
     assert missing.value is None and missing.interval is None
@@ -46,15 +52,15 @@ def test_percentiles_appear_with_ten_samples_above_them(q: float, n: int) -> Non
 
 def test_median_interval_by_hand() -> None:
     # n = 100, z = 1.96: ranks floor(50 - 9.8) = 40 and ceil(50 + 9.8) + 1 = 61.
-    assert statistics.median_interval(np.arange(1, 101), 0.95) == (40, 61)
-    assert statistics.median_interval(np.arange(3), 0.95) is None
+    assert statistics.median_interval(range(1, 101), 0.95) == (40, 61)
+    assert statistics.median_interval(range(3), 0.95) is None
 
 
 def test_median_interval_covers_the_median_as_often_as_it_says() -> None:
     rng = np.random.default_rng(7)
     hits = 0
     for _ in range(1000):
-        interval = statistics.median_interval(rng.exponential(1, 80), 0.95)
+        interval = statistics.median_interval(rng.exponential(1, 80).tolist(), 0.95)
         assert interval is not None
         hits += interval[0] <= math.log(2) <= interval[1]
     assert 0.93 <= hits / 1000 <= 0.995
@@ -64,8 +70,8 @@ def test_bootstrap_interval_covers_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(11)
     hits = {"median": 0, "mean": 0}
     for trial in range(150):
-        points, means = statistics.bootstrap(rng.exponential(1, 200), (0.5,), trial)
-        low, high = statistics.middle(points[:, 0], 0.95)
+        (medians,), means = statistics.bootstrap(rng.exponential(1, 200).tolist(), (0.5,), trial, draws=400)
+        low, high = statistics.middle(medians, 0.95)
         hits["median"] += low <= math.log(2) <= high
         low, high = statistics.middle(means, 0.95)
         hits["mean"] += low <= 1 <= high
@@ -83,24 +89,80 @@ def test_blocks_widen_the_interval_of_a_series_whose_neighbours_are_alike() -> N
     alone = rng.permutation(series)
 
     def width(values: np.ndarray) -> float:
-        low, high = statistics.middle(statistics.bootstrap(values + 100, (), 1)[1], 0.95)
+        low, high = statistics.middle(statistics.bootstrap((values + 100).tolist(), (), 1)[1], 0.95)
         return high - low
 
     # With infinite blocks it would be sqrt((1 + .8) / (1 - .8)) = 3 times as wide; 15 samples get most of it.
     assert 1.8 < width(series) / width(alone) < 3.2
 
 
+def blocks_by_numpy(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The resampled series, written out: rows of blocks that begin at `starts`, in a circle, cut to the length."""
+    n = values.size
+    length = math.ceil(n ** (1 / 3))
+    return values[((starts[..., None] + np.arange(length)) % n).reshape(len(starts), -1)[:, :n]]
+
+
+SERIES = {
+    "gamma": lambda rng, n: rng.gamma(4, 1e-4, n),
+    "ties": lambda rng, n: rng.integers(3, 7, n) / 8,
+    "constant": lambda rng, n: np.full(n, 0.25),
+    "drift": lambda rng, n: np.linspace(1, 2, n),
+    "two modes that alternate slowly": lambda rng, n: np.where(np.arange(n) // 50 % 2, 1.0, 5.0) + rng.random(n) / 9,
+    "spikes": lambda rng, n: np.where(rng.random(n) < 0.02, 1.0, 1e-3) * rng.random(n),
+}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 20, 61, 500])
+@pytest.mark.parametrize("series", SERIES)
+def test_every_draw_is_the_one_that_numpy_gets_by_writing_it_out(series: str, n: int) -> None:
+    values = SERIES[series](np.random.default_rng(n), n)
+    quantiles, draws = (0.0, 0.5, 0.9, 0.99, 1.0), 40
+    points, means = statistics.bootstrap(values.tolist(), quantiles, 5, draws)
+    chance = random.Random(5)
+    blocks = math.ceil(n / math.ceil(n ** (1 / 3)))
+    drawn = blocks_by_numpy(values, np.array([[int(chance.random() * n) for _ in range(blocks)] for _ in range(draws)]))
+    np.testing.assert_allclose(points, np.percentile(drawn, [q * 100 for q in quantiles], axis=1), rtol=1e-12)
+    np.testing.assert_allclose(means, drawn.mean(axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [101, 3000])
+def test_the_interval_is_that_of_a_bootstrap_with_numpy_and_its_own_draws(n: int) -> None:
+    values = np.random.default_rng(n).gamma(4, 1e-4, n)
+    (medians,), means = statistics.bootstrap(values.tolist(), (0.5,), 1, 1500)
+    blocks = math.ceil(n / math.ceil(n ** (1 / 3)))
+    drawn = blocks_by_numpy(values, np.random.default_rng(8).integers(0, n, (1500, blocks)))
+    for ours, theirs in ((medians, np.median(drawn, axis=1)), (means, drawn.mean(axis=1))):
+        assert ks_2samp(ours, theirs).pvalue > 0.001
+        width = float(np.ptp(np.percentile(theirs, [2.5, 97.5])))
+        np.testing.assert_allclose(
+            statistics.middle(ours, 0.95), np.percentile(theirs, [2.5, 97.5]), rtol=0, atol=0.12 * width
+        )
+
+
 def test_bootstrap_repeats_with_its_seed_and_bounds_its_work() -> None:
-    values = np.random.default_rng(1).gamma(2, 1, 500)
-    first, again, other = (statistics.bootstrap(values, (0.5, 0.9), seed)[0] for seed in (3, 3, 4))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
+    values = np.random.default_rng(1).gamma(2, 1, 500).tolist()
+    first, again, other = (statistics.bootstrap(values, (0.5, 0.9), seed, 300)[0] for seed in (3, 3, 4))
+    assert first == again != other
     assert [statistics.draws_for(n) for n in (10, 10_000, 100_000, 10**9)] == [2000, 2000, 200, 200]
+
+
+def test_statistics_and_comparison_need_nothing_but_the_standard_library() -> None:
+    # The client's Python has no numpy; the solution's has, and runs the same lines.
+    program = (
+        "import sys\nfor name in ('numpy', 'scipy'): sys.modules[name] = None\n"
+        "from codereef.bench.compare import compare\n"
+        "from codereef.bench.statistics import summarise_latency\n"
+        "values = [1 + i % 7 / 100 for i in range(200)]\n"
+        "print(compare(values, [2 * v for v in values]).verdict, len(summarise_latency(values, 0.95, 1).metrics))"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["slower", "5"]
 
 
 def test_summary_of_a_steady_series() -> None:
     values = np.random.default_rng(2).gamma(50, 1e-4, 1200)
-    summary = statistics.summarise_latency(values, 0.95, 1)
+    summary = statistics.summarise_latency(values.tolist(), 0.95, 1)
     assert set(summary.metrics) == {"latency_p50", "latency_p90", "latency_p99", "latency_mean", "throughput"}
     for name, q in (("latency_p50", 50), ("latency_p90", 90), ("latency_p99", 99)):
         metric = summary.metrics[name]
@@ -113,15 +175,15 @@ def test_summary_of_a_steady_series() -> None:
 
 
 def test_drift_between_the_halves_is_said() -> None:
-    values = np.concatenate([np.full(50, 1.0), np.full(50, 1.06)])
+    values = [1.0] * 50 + [1.06] * 50
     assert statistics.drift(values) == pytest.approx(0.06)
     (warning,) = statistics.summarise_latency(values, 0.95, 1).warnings
     assert "+6.0%" in warning
-    assert statistics.summarise_latency(np.concatenate([values[:50], values[50:] - 0.02]), 0.95, 1).warnings == ()
+    assert statistics.summarise_latency([1.0] * 50 + [1.04] * 50, 0.95, 1).warnings == ()
 
 
 def test_one_sample_gives_a_mean_and_no_uncertainty() -> None:
-    summary = statistics.summarise_latency(np.array([0.5]), 0.95, 1)
+    summary = statistics.summarise_latency([0.5], 0.95, 1)
     assert summary.metrics["latency_mean"].value == 0.5
     assert summary.metrics["latency_mean"].interval is None
     assert summary.metrics["latency_p50"].value is None
@@ -144,7 +206,7 @@ def test_wilson_interval_equals_scipy() -> None:
 def test_mann_whitney_equals_scipy(a: list[int], b: list[int]) -> None:
     from scipy.stats import mannwhitneyu
 
-    first, second = np.array(a, dtype=float), np.array(b, dtype=float)
+    first, second = list(map(float, a)), list(map(float, b))
     exact = len(set(a + b)) == len(a + b) and min(len(a), len(b)) <= 8
     if len(set(a + b)) == 1:
         assert mann_whitney(first, second)[1] == 1.0
@@ -156,7 +218,7 @@ def test_mann_whitney_equals_scipy(a: list[int], b: list[int]) -> None:
 
 
 def test_two_series_of_six_are_too_few_and_of_seven_are_enough() -> None:
-    low, high = np.linspace(1, 1.1, 7), np.linspace(2, 2.2, 7)
+    low, high = np.linspace(1, 1.1, 7).tolist(), np.linspace(2, 2.2, 7).tolist()
     few = compare(low[:6], high[:6])
     # 2 / C(12, 6) = 0.0022 is the smallest p there can be.
     assert (few.verdict, few.ratio, few.interval) == ("too few repetitions to say", None, None)
@@ -168,23 +230,24 @@ def test_two_series_of_six_are_too_few_and_of_seven_are_enough() -> None:
 
 def test_a_real_but_tiny_difference_is_no_measurable_one() -> None:
     rng = np.random.default_rng(9)
-    a = rng.normal(1, 0.005, 3000)
-    tiny, clear = compare(a, a * 1.005), compare(a, a * 1.03)
+    a = rng.normal(1, 0.005, 3000).tolist()
+    slower = [value * 1.03 for value in a]
+    tiny, clear = compare(a, [value * 1.005 for value in a]), compare(a, slower)
     assert tiny.p_value is not None and tiny.p_value < 0.002
     assert tiny.verdict == "no measurable difference"
     assert clear.verdict == "slower"
     assert clear.interval is not None and clear.interval[0] < 1.03 < clear.interval[1]
-    assert compare(a, a * 1.03, noise_floor=0.05).verdict == "no measurable difference"
+    assert compare(a, slower, noise_floor=0.05).verdict == "no measurable difference"
 
 
 def test_equal_machines_are_hardly_ever_told_apart() -> None:
     rng = np.random.default_rng(13)
-    verdicts = [compare(rng.gamma(9, 1, 50), rng.gamma(9, 1, 50), seed=i).verdict for i in range(60)]
-    assert verdicts.count("no measurable difference") >= 59
+    verdicts = [compare(rng.gamma(9, 1, 50).tolist(), rng.gamma(9, 1, 50).tolist(), seed=i).verdict for i in range(40)]
+    assert verdicts.count("no measurable difference") >= 39
 
 
 def test_comparison_repeats_with_its_seed() -> None:
     rng = np.random.default_rng(1)
-    a, b = rng.gamma(9, 1, 40), rng.gamma(9, 1.2, 40)
+    a, b = rng.gamma(9, 1, 40).tolist(), rng.gamma(9, 1.2, 40).tolist()
     assert compare(a, b, seed=5) == compare(a, b, seed=5)
     assert compare(a, b, seed=5).interval != compare(a, b, seed=6).interval

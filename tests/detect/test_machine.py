@@ -125,6 +125,45 @@ def test_this_machine_tells_what_a_second_source_tells() -> None:
     assert abs(facts["memory_mib"] - total) <= max(512, 0.1 * total)
 
 
+@pytest.mark.skipif(not Path("/etc/os-release").is_file(), reason="the facts come from os-release")
+def test_the_system_is_what_distro_says() -> None:
+    import distro
+
+    facts: Any = machine_class(None)
+    assert (facts["os"]["id"], facts["os"]["version"] or "", facts["os"]["name"]) == (
+        distro.id(),
+        distro.version(),
+        distro.name(pretty=True),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the facts come from /proc")
+def test_the_processor_is_what_py_cpuinfo_says() -> None:
+    import cpuinfo
+
+    facts: Any = machine_class(None)
+    theirs = cpuinfo.get_cpu_info()
+    if "vendor_id_raw" in theirs:  # An x86 processor; Arm's part numbers have no names there.
+        assert facts["cpu"]["model"].split() == theirs["brand_raw"].replace("(R)", "").replace("(TM)", "").split()
+    assert set(facts["cpu"]["isa"]) <= set(theirs["flags"])
+
+
+@pytest.mark.parametrize("absent", [("cpuinfo", "distro"), ("distro",), ("cpuinfo",)])
+def test_a_machine_that_tells_nothing_is_described_without_the_extras_too(
+    monkeypatch: pytest.MonkeyPatch, absent: tuple[str, ...]
+) -> None:
+    from codereef.detect import machine
+
+    for name in absent:
+        monkeypatch.setitem(sys.modules, name, None)
+    system = machine._other_system()
+    assert set(system) == {"id", "version", "name"}
+    assert (system["id"] is None) is ("distro" in absent and sys.platform != "darwin")
+    if "cpuinfo" in absent:
+        assert cpu._fallback_brand() == ""
+
+
 def test_facts_are_kept_until_the_next_boot(tmp_path: Path) -> None:
     root, cache = raspberry_pi_4(tmp_path / "root"), tmp_path / "cache"
     first = machine_class(cache, root, arch="aarch64")

@@ -43,6 +43,41 @@ def test_the_wheel_holds_every_component_and_schema_and_nothing_else_of_ours(whe
     assert any(n.endswith("licenses/LICENSE") for n in names)
 
 
+#: Python's own, which every environment has.
+_PYTHONS = {"pip", "setuptools", "_distutils_hack", "pkg_resources"}
+
+
+def _on_disk(path: Path) -> int:
+    """Bytes that a file or folder takes, in blocks, as `du` counts them."""
+    return sum(entry.lstat().st_blocks * 512 for entry in (path, *path.rglob("*")))
+
+
+def test_a_client_is_eight_distributions_and_their_weight_is_known(wheel: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    packages = next((venv / "lib").glob("python3*")) / "site-packages"
+    before = {entry.name for entry in packages.iterdir()}
+    # With pip and not with uv, which compiles nothing: a user's pip writes a .pyc beside every module.
+    subprocess.run([*pip, "install", "--quiet", str(wheel)], check=True, timeout=280)
+    listed = subprocess.run([*pip, "list", "--format=json"], check=True, capture_output=True, text=True).stdout
+    names = {entry["name"] for entry in json.loads(listed)} - _PYTHONS
+    # docs/design/0012 says why each of them is there, and what was left out.
+    assert names == {
+        *("codereef", "click", "packaging"),
+        *("requests", "urllib3", "idna", "charset-normalizer", "certifi"),
+    }
+    added = {entry.name: _on_disk(entry) for entry in packages.iterdir() if entry.name not in before}
+    assert any(path.suffix == ".pyc" for path in (packages / "codereef").rglob("*")), "pip has compiled it"
+    ours = {name: size for name, size in added.items() if name.startswith("codereef")}
+    theirs = {name: size for name, size in added.items() if name not in ours}
+    data = _on_disk(packages / "codereef" / "_data")
+    # The goal is 6 MB for all of it, which the libraries alone come to (0012). These hold what has been reached.
+    assert sum(theirs.values()) <= 6.5e6, theirs
+    assert data <= 4.5e6, "the demo's model and data are the greater part of what we bring"
+    assert sum(ours.values()) - data <= 9e6, ours
+
+
 def test_an_installed_client_runs_the_demo_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     venv, work = tmp_path / "venv", tmp_path / "empty"
     work.mkdir()
@@ -69,8 +104,13 @@ def test_an_installed_client_runs_the_demo_from_an_empty_folder(wheel: Path, tmp
         return done.stdout
 
     assert "is ready" in cr("init", "demo-object-detection")
-    result = json.loads(cr("benchmark", "demo-object-detection", "-o", "max_seconds=0.5", "--json"))["results"][0]
-    assert result["status"] == "ok" and result["metrics"]["mAP"]["value"] >= 0.5
+    for _ in range(2):
+        result = json.loads(cr("benchmark", "demo-object-detection", "-o", "max_seconds=0.5", "--json"))["results"][0]
+        assert result["status"] == "ok" and result["metrics"]["mAP"]["value"] >= 0.5
+    # Comparing needs statistics, in a Python without numpy.
+    assert not list(next((venv / "lib").glob("python3*")).glob("site-packages/numpy*"))
+    first, second = (entry["id"] for entry in json.loads(cr("results", "--json"))["results"])
+    assert "Median latency is" in cr("compare", first, second)
     assert sorted(p.name for p in work.iterdir()) == ["demo-object-detection"]
     # The portal is an extra; without it the error says how to get it.
     done = subprocess.run(

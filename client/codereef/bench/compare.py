@@ -10,16 +10,14 @@ to say`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any, Optional
-
-import numpy as np
-import numpy.typing as npt
+from itertools import groupby
+from statistics import NormalDist, median
+from typing import Optional
 
 from codereef.bench.statistics import bootstrap, middle
 
-Values = npt.NDArray[Any]
 ALPHA = 0.002
 NOISE_FLOOR = 0.01
 _EXACT_UP_TO = 8
@@ -63,14 +61,21 @@ def _orders(n: int, m: int) -> list[int]:
     return counts
 
 
-def _ranks(values: Values) -> tuple[Values, Values]:
-    """Ranks from 1, equal values sharing their mean rank, and the size of each group of equals."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((last - (counts - 1) / 2)[inverse.reshape(-1)], counts)
+def _rank_sum(a: Sequence[float], b: Sequence[float]) -> tuple[float, list[int]]:
+    """Sum of the ranks of `a` among both, from 1, equal values sharing their mean rank; sizes of the groups of equals."""
+    total, before = 0.0, 0
+    ties = []
+    both = sorted([(value, 0) for value in a] + [(value, 1) for value in b])
+    for _, group in groupby(both, key=lambda entry: entry[0]):
+        origins = [origin for _, origin in group]
+        count = len(origins)
+        total += (before + (count + 1) / 2) * origins.count(0)
+        before += count
+        ties.append(count)
+    return total, ties
 
 
-def mann_whitney(a: Values, b: Values) -> tuple[float, float]:
+def mann_whitney(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
     """Mann-Whitney U test, two-sided.
 
     Exact when there are no equal values and one series has at most 8; else the normal approximation with
@@ -85,17 +90,17 @@ def mann_whitney(a: Values, b: Values) -> tuple[float, float]:
     Raises:
         ValueError: a series is empty.
     """
-    n, m = a.size, b.size
+    n, m = len(a), len(b)
     if n == 0 or m == 0:
         raise ValueError("a test of no samples")
-    ranks, ties = _ranks(np.concatenate([a, b]))
-    u = float(ranks[:n].sum()) - n * (n + 1) / 2
-    if min(n, m) <= _EXACT_UP_TO and ties.max() == 1 and max(n, m) <= 200:
+    rank_sum, ties = _rank_sum(a, b)
+    u = rank_sum - n * (n + 1) / 2
+    if min(n, m) <= _EXACT_UP_TO and max(ties) == 1 and max(n, m) <= 200:
         counts = _orders(min(n, m), max(n, m))
         extreme = round(max(u, n * m - u))
         return u, min(1.0, 2 * sum(counts[extreme:]) / math.comb(n + m, n))
     total = n + m
-    correction = float((ties.astype(np.float64) ** 3 - ties).sum()) / (total * (total - 1))
+    correction = sum(count**3 - count for count in ties) / (total * (total - 1))
     deviation = math.sqrt(n * m / 12 * (total + 1 - correction))
     if deviation == 0:
         return u, 1.0
@@ -103,18 +108,18 @@ def mann_whitney(a: Values, b: Values) -> tuple[float, float]:
     return u, min(1.0, 2 * NormalDist().cdf(-z))
 
 
-def ratio_of_medians(a: Values, b: Values, confidence: float, seed: int) -> tuple[float, tuple[float, float]]:
+def ratio_of_medians(
+    a: Sequence[float], b: Sequence[float], confidence: float, seed: int
+) -> tuple[float, tuple[float, float]]:
     """Median of b / median of a with its bootstrap interval, the two resampled independently."""
-    ratio = float(np.median(b)) / float(np.median(a))
-    first = bootstrap(a, (0.5,), seed)[0][:, 0]
-    second = bootstrap(b, (0.5,), seed + 1)[0][:, 0]
-    draws = min(first.size, second.size)
-    return ratio, middle(second[:draws] / first[:draws], confidence)
+    (first,), _ = bootstrap(a, (0.5,), seed)
+    (second,), _ = bootstrap(b, (0.5,), seed + 1)
+    return median(b) / median(a), middle([y / x for x, y in zip(first, second)], confidence)
 
 
 def compare(
-    a: Values,
-    b: Values,
+    a: Sequence[float],
+    b: Sequence[float],
     *,
     seed: int = 0,
     confidence: float = 0.95,
@@ -130,8 +135,7 @@ def compare(
         alpha: p-value under which a difference is called one.
         noise_floor: least relative difference of the medians that is called one; 1 % is the least allowed.
     """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    n, m = int(a.size), int(b.size)
+    n, m = len(a), len(b)
     floor = max(NOISE_FLOOR, noise_floor)
     method = (
         f"Mann-Whitney U two-sided p < {alpha:g} and |ratio of medians - 1| >= {floor:g}; "

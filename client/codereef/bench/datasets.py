@@ -82,6 +82,22 @@ def _labels_csv(spec: DatasetSpec, path: Path) -> Dataset:
     return Dataset(spec.ref, "labels-csv", tuple(items), labels)
 
 
+def _by_folder(spec: DatasetSpec) -> Dataset:
+    """A folder of images for each class; the index of a class is the place of its folder in their order by name."""
+    base = spec.dir / spec.annotations.images
+    folders = sorted((path for path in base.iterdir() if path.is_dir()), key=lambda path: path.name)
+    items = [
+        Item(f"{folder.name}/{path.name}", path, truth=index)
+        for index, folder in enumerate(folders)
+        for path in folder.iterdir()
+        if path.suffix.lower() in _IMAGE_SUFFIXES
+    ]
+    # By file name: neighbours are then of different classes, so that a part of the images stands for all.
+    items.sort(key=lambda item: (item.path.name, item.name))
+    labels = {index: folder.name for index, folder in enumerate(folders)}
+    return Dataset(spec.ref, "folders", tuple(items), labels)
+
+
 def _unlabelled(spec: DatasetSpec) -> Dataset:
     folder = spec.dir / spec.annotations.images
     names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
@@ -99,7 +115,7 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
     """
     annotations = spec.annotations
     path = spec.dir / (annotations.file or "")
-    if annotations.format != "none" and not path.is_file():
+    if annotations.format not in ("folders", "none") and not path.is_file():
         raise MetadataError(
             f"{spec.ref}: the annotation file {annotations.file} is not in the dataset",
             hint="run `cr init` again; the installed dataset is not complete",
@@ -108,6 +124,8 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
         dataset = _coco(spec, path)
     elif annotations.format == "labels-csv":
         dataset = _labels_csv(spec, path)
+    elif annotations.format == "folders":
+        dataset = _by_folder(spec)
     else:
         dataset = _unlabelled(spec)
     if not dataset.items:

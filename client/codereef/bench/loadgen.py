@@ -96,11 +96,11 @@ class NarrowInterval:
         """See `StopRule.reason`."""
         if samples.size < self.min_samples:
             return ""
-        quick = median_interval(samples, self.confidence)
+        quick = median_interval(np.sort(samples).tolist(), self.confidence)
         allowed = self.relative_width * float(np.median(samples))
         if quick is None or quick[1] - quick[0] > allowed:
             return ""
-        medians = bootstrap(samples, (0.5,), seed=0, draws=_DRAWS)[0][:, 0]
+        (medians,), _ = bootstrap(samples.tolist(), (0.5,), seed=0, draws=_DRAWS)
         low, high = middle(medians, self.confidence)
         if high - low > allowed:
             return ""

@@ -165,7 +165,7 @@ class Program:
     def _summarise(self, seconds: list[float], stopped: str) -> None:
         response, options = self._response, self._options
         response.samples["latency"] = ("s", seconds)
-        summary = statistics.summarise_latency(np.asarray(seconds), options.confidence, options.seed)
+        summary = statistics.summarise_latency(seconds, options.confidence, options.seed)
         response.metrics.update(summary.metrics)
         response.warnings += summary.warnings
         median = summary.metrics["latency_p50"]
@@ -220,9 +220,7 @@ class Program:
             seconds = _seconds(samples_ns)
             self._response.samples[name] = ("s", seconds)
             self._response.metrics.update(
-                statistics.percentile_metrics(
-                    np.asarray(seconds), name, (0.5,), self._options.confidence, self._options.seed
-                )
+                statistics.percentile_metrics(seconds, name, (0.5,), self._options.confidence, self._options.seed)
             )
         if len(chosen) < len(dataset.items):
             self._response.warnings.append(

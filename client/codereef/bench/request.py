@@ -18,7 +18,7 @@ from codereef.errors import UsageError
 FORMAT = "codereef-request/1"
 ACTIONS = ("run", "benchmark", "validate")
 MODEL_FORMATS = ("onnx", "tflite")
-ANNOTATION_FORMATS = ("coco", "labels-csv", "none")
+ANNOTATION_FORMATS = ("coco", "folders", "labels-csv", "none")
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _dataset(reader: _Reader) -> DatasetSpec:
         file=truth.maybe_text("file"),
         labels=truth.maybe_text("labels"),
     )
-    if annotations.format != "none" and annotations.file is None:
+    if annotations.format not in ("folders", "none") and annotations.file is None:
         raise truth.fail("file", f"the annotation file, since the format is {annotations.format}")
     return DatasetSpec(ref=reader.text("ref"), dir=reader.folder("dir"), annotations=annotations)
 

@@ -6,27 +6,30 @@ given only when n * (1 - q) >= 10, so that ten samples lie above it: p50 needs 2
 
 Intervals are percentile bootstrap intervals. Latencies that follow each other are alike, and resampling them
 one by one would make the interval too narrow; so blocks of neighbours are drawn (circular block bootstrap,
-Politis & Romano 1992) of length ceil(n ** (1/3)). The draws are seeded.
+Politis & Romano 1992) of length ceil(n ** (1/3)). The draws are seeded: block after block starts at
+int(random() * n) of Python's `random.Random(seed)`, which is the same on every machine.
+
+Only the standard library is used, for the same code runs in the solution's Python, where the samples are
+taken, and in the client's, where results are compared.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any, Optional
-
-import numpy as np
-import numpy.typing as npt
+from itertools import accumulate, chain
+from random import Random
+from statistics import NormalDist, median
+from typing import Optional
 
 from codereef.bench.response import Metric
 
-Values = npt.NDArray[Any]
 PERCENTILE_METHOD = "linear interpolation (Hyndman-Fan type 7)"
 _SAMPLES_ABOVE = 10
 _MOST_DRAWS, _FEWEST_DRAWS, _WORK = 2000, 200, 20_000_000
-_CHUNK = 4_000_000
+# How many standard deviations around a percentile are looked at first; what lies outside is still found.
+_REACH = 5.0
 DRIFT_LIMIT = 0.05
 
 
@@ -38,14 +41,26 @@ def needed_samples(q: float) -> int:
     return math.ceil(round(_SAMPLES_ABOVE / round(1 - q, 9), 6))
 
 
-def percentile(values: Values, q: float) -> float:
+def percentile(values: Sequence[float], q: float) -> float:
     """Percentile of raw samples, q in 0..1, by linear interpolation; raises ValueError when empty."""
-    if values.size == 0:
+    if len(values) == 0:
         raise ValueError("no percentile of no samples")
-    return float(np.percentile(values, q * 100))
+    return _between(sorted(values), *_position(len(values), q))
 
 
-def median_interval(values: Values, confidence: float) -> Optional[tuple[float, float]]:
+def _position(n: int, q: float) -> tuple[int, float]:
+    """Which order statistic, from 0, a percentile of n samples follows, and how far it is to the next."""
+    place = (n - 1) * q
+    low = min(math.floor(place), n - 1)
+    return low, place - low
+
+
+def _between(ordered: Sequence[float], low: int, part: float) -> float:
+    below = ordered[low]
+    return float(below + (ordered[low + 1] - below) * part if part else below)
+
+
+def median_interval(values: Sequence[float], confidence: float) -> Optional[tuple[float, float]]:
     """Confidence interval of the median from order statistics, free of any distribution.
 
     The ranks are those of the normal approximation to the binomial (Conover 1999, section 3.2):
@@ -58,12 +73,12 @@ def median_interval(values: Values, confidence: float) -> Optional[tuple[float, 
     Returns:
         Lowest and highest value, or None when the samples are too few for such an interval.
     """
-    n = values.size
+    n = len(values)
     reach = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(n) / 2
     low, high = math.floor(n / 2 - reach), math.ceil(n / 2 + reach) + 1  # ranks from 1
     if low < 1 or high > n:
         return None
-    ordered = np.partition(values, [low - 1, high - 1])
+    ordered = sorted(values)
     return float(ordered[low - 1]), float(ordered[high - 1])
 
 
@@ -73,44 +88,97 @@ def draws_for(n: int) -> int:
 
 
 def bootstrap(
-    values: Values, quantiles: Sequence[float], seed: int, draws: Optional[int] = None
-) -> tuple[Values, Values]:
+    values: Sequence[float], quantiles: Sequence[float], seed: int, draws: Optional[int] = None
+) -> tuple[list[list[float]], list[float]]:
     """Bootstrap distributions of percentiles and of the mean.
 
+    A draw of n samples is n ** (2/3) blocks. What each block adds to the sum, and to the count of samples
+    below a percentile, is known before; so only the few samples near the percentile are sorted.
+
     Args:
-        values: n raw samples in the order taken.
+        values: n raw samples in the order taken, at least one.
         quantiles: percentiles, 0..1.
         seed: of the draws.
         draws: how many; `draws_for(n)` when None.
 
     Returns:
-        [draws, len(quantiles)] percentiles and [draws] means of the resampled series.
+        For each quantile its value in every resampled series, and the mean of every resampled series.
     """
-    n = values.size
-    length = math.ceil(n ** (1 / 3)) if n else 0
-    blocks = math.ceil(n / length) if n else 0
+    n = len(values)
+    length = math.ceil(n ** (1 / 3))
+    blocks = math.ceil(n / length)
+    last = n - (blocks - 1) * length
     draws = draws_for(n) if draws is None else draws
-    generator = np.random.default_rng(seed)
-    points = np.empty((draws, len(quantiles)))
-    means = np.empty(draws)
-    percents = [q * 100 for q in quantiles]
-    step = max(1, _CHUNK // max(n, 1))
-    for begin in range(0, draws, step):
-        count = min(step, draws - begin)
-        starts = generator.integers(0, n, size=(count, blocks, 1))
-        index = ((starts + np.arange(length)) % n).reshape(count, -1)[:, :n]
-        drawn = values[index]
-        means[begin : begin + count] = drawn.mean(axis=1)
-        if percents:
-            points[begin : begin + count] = np.percentile(drawn, percents, axis=1, overwrite_input=True).T
+    random = Random(seed).random
+    centre = math.fsum(values) / n
+    sums, last_sums = ([*_windows([v - centre for v in values], size)] for size in (length, last))
+    near = [_Percentile(values, q, length, last) for q in quantiles]
+    points: list[list[float]] = [[] for _ in quantiles]
+    means = []
+    for _ in range(draws):
+        starts = [int(random() * n) for _ in range(blocks)]
+        end = starts.pop()
+        means.append(centre + (sum(map(sums.__getitem__, starts)) + last_sums[end]) / n)
+        for percentile_, drawn in zip(near, points):
+            drawn.append(percentile_.of(starts, end))
     return points, means
 
 
-def middle(draws: Values, confidence: float) -> tuple[float, float]:
+def _windows(values: Sequence[float], size: int) -> Iterator[float]:
+    """The sum of each `size` values that follow each other, in a circle."""
+    sums = [0, *accumulate(chain(values, values[:size]))]
+    return (sums[i + size] - sums[i] for i in range(len(values)))
+
+
+class _Percentile:
+    """One percentile of a series that is made of blocks of another."""
+
+    def __init__(self, values: Sequence[float], q: float, length: int, last: int) -> None:
+        n = len(values)
+        order = sorted(range(n), key=values.__getitem__)
+        self._ordered = [values[i] for i in order]
+        ranks = [0] * n
+        for rank, i in enumerate(order):
+            ranks[i] = rank
+        self._ranks, self._length, self._last = ranks + ranks, length, last
+        self._low, self._part = _position(n, q)
+        # The count of drawn samples below the percentile is a sum of independent counts, one a block.
+        counts = [*_windows([rank <= self._low for rank in ranks], length)]
+        mean = sum(counts) / n
+        deviation = math.sqrt(sum((count - mean) ** 2 for count in counts) / n * math.ceil(n / length))
+        reach = math.ceil(_REACH * deviation) + 2
+        first, after = self._low - reach, self._low + reach
+        self._below, self._last_below = (
+            [*map(int, _windows([rank < first for rank in ranks], size))] for size in (length, last)
+        )
+        inside = [rank for rank in self._ranks if first <= rank < after]
+        upto = [0, *accumulate(first <= rank < after for rank in self._ranks)]
+        self._inside, self._last_inside = (
+            [inside[upto[i] : upto[i + size]] for i in range(n)] for size in (length, last)
+        )
+
+    def of(self, starts: Sequence[int], end: int) -> float:
+        """The percentile of blocks that begin at `starts`, and of a last and shorter one that begins at `end`."""
+        below = sum(map(self._below.__getitem__, starts)) + self._last_below[end]
+        inside = sorted(chain(*map(self._inside.__getitem__, starts), self._last_inside[end]))
+        low = self._low - below
+        if low < 0 or low + (self._part > 0) >= len(inside):
+            # Seldom, the percentile moved further than was looked: all that was drawn is sorted.
+            inside = sorted(
+                chain(
+                    *(self._ranks[start : start + self._length] for start in starts),
+                    self._ranks[end : end + self._last],
+                )
+            )
+            low = self._low
+        return _between([self._ordered[rank] for rank in inside[low : low + 2]], 0, self._part)
+
+
+def middle(draws: Sequence[float], confidence: float) -> tuple[float, float]:
     """The central part of a bootstrap distribution that holds `confidence` of it."""
-    tail = (1 - confidence) / 2 * 100
-    low, high = np.percentile(draws, [tail, 100 - tail])
-    return float(low), float(high)
+    ordered = sorted(draws)
+    tail = (1 - confidence) / 2
+    return percentile(ordered, tail), percentile(ordered, 1 - tail)
 
 
 @dataclass(frozen=True)
@@ -121,33 +189,34 @@ class LatencySummary:
     warnings: tuple[str, ...]
 
 
-def drift(values: Values) -> Optional[float]:
+def drift(values: Sequence[float]) -> Optional[float]:
     """Relative change of the median from the first half to the second; None under 20 samples."""
-    if values.size < 20:
+    if len(values) < 20:
         return None
-    half = values.size // 2
-    first = float(np.median(values[:half]))
-    return float(np.median(values[half:])) / first - 1 if first > 0 else None
+    half = len(values) // 2
+    first = median(values[:half])
+    return median(values[half:]) / first - 1 if first > 0 else None
 
 
 def percentile_metrics(
-    values: Values, name: str, quantiles: Sequence[float], confidence: float, seed: int
+    values: Sequence[float], name: str, quantiles: Sequence[float], confidence: float, seed: int
 ) -> dict[str, Metric]:
     """Metrics `<name>_p50` and so on of a series of times in seconds; see the module for the rules."""
     metrics: dict[str, Metric] = {}
-    shown = [q for q in quantiles if values.size >= needed_samples(q)]
-    points = bootstrap(values, shown, seed)[0] if shown else np.empty((0, 0))
+    n = len(values)
+    shown = [q for q in quantiles if n >= needed_samples(q)]
+    points = bootstrap(values, shown, seed)[0] if shown else []
     for q in quantiles:
         label = f"{name}_p{q * 100:g}"
         if q not in shown:
             metrics[label] = Metric(
-                None, "s", "lower", PERCENTILE_METHOD, int(values.size),
-                reason=f"p{q * 100:g} needs {needed_samples(q)} samples, there are {values.size}",
+                None, "s", "lower", PERCENTILE_METHOD, n,
+                reason=f"p{q * 100:g} needs {needed_samples(q)} samples, there are {n}",
             )  # fmt: skip
             continue
         metrics[label] = Metric(
-            percentile(values, q), "s", "lower", f"{PERCENTILE_METHOD}; {_bootstrap_method(values.size)}",
-            int(values.size), interval=middle(points[:, shown.index(q)], confidence), confidence=confidence,
+            percentile(values, q), "s", "lower", f"{PERCENTILE_METHOD}; {_bootstrap_method(n)}",
+            n, interval=middle(points[shown.index(q)], confidence), confidence=confidence,
         )  # fmt: skip
     return metrics
 
@@ -156,7 +225,7 @@ def _bootstrap_method(n: int) -> str:
     return f"circular block bootstrap, block {math.ceil(n ** (1 / 3))}, {draws_for(n)} draws"
 
 
-def summarise_latency(values: Values, confidence: float, seed: int) -> LatencySummary:
+def summarise_latency(values: Sequence[float], confidence: float, seed: int) -> LatencySummary:
     """Metrics latency_p50, p90, p99, latency_mean and throughput of a single stream.
 
     Throughput is queries over the time spent in queries, 1 / mean: what the model does, free of what the
@@ -167,9 +236,9 @@ def summarise_latency(values: Values, confidence: float, seed: int) -> LatencySu
         confidence: level of the intervals, 0 to 1.
         seed: of the bootstrap.
     """
-    n = int(values.size)
+    n = len(values)
     metrics = percentile_metrics(values, "latency", (0.5, 0.9, 0.99), confidence, seed)
-    mean = float(values.mean())
+    mean = math.fsum(values) / n
     interval = None
     if n >= needed_samples(0.5):
         interval = middle(bootstrap(values, (), seed)[1], confidence)

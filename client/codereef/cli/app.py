@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command tree. Names and one-line helps stand in a table, so that `cr --help` imports no command."""
+"""The table of commands, and where the command line begins.
+
+Names and one-line helps stand here, so that `cr --help` imports no command and no click: it costs little more
+than the interpreter. Everything else goes through the click group of `cli.group`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import import_module
-
-import click
-
-from codereef.cli.edge import color, report_error
+import os
+import sys
+from collections.abc import Iterator, Sequence
 
 #: command -> (section, module under codereef.cli.commands, one-line help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("Solutions", "solutions", "Detect, lock and install everything a solution needs."),
     "benchmark": ("Solutions", "measuring", "Measure a solution and keep the result."),
-    "run": ("Solutions", "measuring", "Run a solution on a few inputs and show what it predicts."),
+    "run": ("Solutions", "measuring", "Run a solution on a few inputs, or a command of yours in its environment."),
     "validate": ("Solutions", "measuring", "Measure accuracy only."),
     "plan": ("Solutions", "solutions", "Show what init would reuse, fetch and build."),
+    "lock": ("Solutions", "locking", "Write, refresh or check a lock, and install nothing."),
+    "outdated": ("Solutions", "locking", "Show what of a lock is not the newest."),
+    "diff": ("Solutions", "locking", "Show what two locks have otherwise."),
     "tree": ("Solutions", "solutions", "Show the graph of a solution."),
     "why": ("Solutions", "solutions", "Say why something is in the graph of a solution."),
+    "why-failed": ("Solutions", "failures", "Say why a step failed, run it again, make a report."),
+    "shell": ("Solutions", "environments", "Open a shell in the environment of a solution."),
+    "env": ("Solutions", "environments", "Show the environment of a solution."),
+    "pack": ("Solutions", "packing", "Write a solution with all it needs into one file."),
     "results": ("Results", "results", "List the results of this machine, or plot them."),
     "compare": ("Results", "results", "Compare two results: faster, slower or no measurable difference."),
     "export": ("Results", "results", "Write results as CSV or JSON."),
@@ -27,15 +35,21 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "show": ("Components", "components", "Show a component or a result."),
     "versions": ("Components", "components", "List the versions of a component."),
     "lint": ("Components", "components", "Check components before publishing them."),
-    "repo": ("Components", "repositories", "Add, list, update and remove repositories."),
+    "repo": ("Components", "repositories", "Add, list, update, trust and remove repositories."),
+    "registry": ("Components", "registry", "Publish components as a registry of static files."),
+    "key": ("Components", "keys", "Make and show the keys that you sign components with."),
     "detect": ("This machine", "machine", "Show the software and the machine that were detected."),
     "doctor": ("This machine", "machine", "Check that this machine can initialise and measure."),
+    "terms": ("This machine", "terms", "List and withdraw the terms you accepted."),
+    "store": ("This machine", "store", "List, measure, verify, repair and empty the store."),
     "config": ("This machine", "settings", "Show and change settings."),
     "portal": ("This machine", "portal", "Serve components and results as web pages."),
     "completion": ("This machine", "settings", "Print the shell completion script."),
 }
 
-EXAMPLES = """\b
+ABOUT = "How fast and how accurate is this model, on this runtime, on this machine."
+OPTIONS = (("-V, --version", "Print the version and exit."), ("-h, --help", "Show this message and exit."))
+EXAMPLES = """\
 Examples:
   cr init demo-object-detection
   cr benchmark demo-object-detection
@@ -43,60 +57,60 @@ Examples:
 """
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used."""
+def overview(columns: int) -> str:
+    """Return the help of `cr` itself: every command, by section.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"codereef.cli.commands.{COMMANDS[cmd_name][1]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from codereef.errors import UsageError
-            from codereef.meta.reference import nearest
-
-            near = nearest(args[0], COMMANDS)
-            raise UsageError(
-                f"There is no command `{args[0]}`.",
-                hint=f"Did you mean `cr {near[0]}`?" if near else "`cr --help` lists the commands.",
-                context={"command": args[0]},
-            )
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for section in dict.fromkeys(entry[0] for entry in COMMANDS.values()):
-            with formatter.section(section):
-                formatter.write_dl([(name, entry[2]) for name, entry in COMMANDS.items() if entry[0] == section])
+    Args:
+        columns: width of the terminal; at most 100 are used.
+    """
+    width = min(columns, 100) - 2
+    lines = ["Usage: cr [OPTIONS] COMMAND [ARGS]...", "", *_wrapped("  ", ABOUT, 2, width)]
+    sections: dict[str, list[tuple[str, str]]] = {"Options": list(OPTIONS)}
+    for name, (section, _, text) in COMMANDS.items():
+        sections.setdefault(section, []).append((name, text))
+    for section, rows in sections.items():
+        indent = max(len(name) for name, _ in rows) + 4
+        lines += ["", f"{section}:"]
+        for name, text in rows:
+            lines += _wrapped(f"  {name}".ljust(indent), text, indent, width)
+    return "\n".join([*lines, "", *(f"  {line}" for line in EXAMPLES.splitlines())])
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--version", "-V", is_flag=True, help="Print the version and exit.")
-def cli(version: bool) -> None:
-    """How fast and how accurate is this model, on this runtime, on this machine."""
-    click.get_current_context().color = color()
-    # --version alone never comes here: entry.py answers it.
-    if version:
-        from codereef import __version__
-
-        click.echo(f"cr {__version__}")
-        raise click.exceptions.Exit(0)
+def _wrapped(line: str, text: str, indent: int, width: int) -> Iterator[str]:
+    """Yield `text` behind `line`, broken at blanks and indented where it is longer than the terminal is wide."""
+    empty = True
+    for word in text.split(" "):
+        if not empty and len(line) + 1 + len(word) > width:
+            yield line
+            line, empty = " " * indent, True
+        line, empty = f"{line}{'' if empty else ' '}{word}", False
+    yield line
 
 
-cli.epilog = EXAMPLES
+def columns() -> int:
+    """Return how wide the terminal is: `COLUMNS`, else what it says itself, else 80."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdigit() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):
+        return 80
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; no exception leaves here unless `--debug` is given."""
     try:
+        # While a shell asks for completions, no argument is given either.
+        if list(arguments) in ([], ["-h"], ["--help"]) and "_CR_COMPLETE" not in os.environ:
+            sys.stdout.write(overview(columns()) + "\n")
+            sys.stdout.flush()
+            return 0
+        from codereef.cli.group import cli
+
         result = cli.main(args=list(arguments), prog_name="cr", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except BaseException as error:
+        from codereef.cli.edge import report_error
+
         return report_error(error, arguments)

@@ -13,7 +13,12 @@ def main() -> int:
 
         sys.stdout.write(f"cr {__version__}\n")
         return 0
-    from codereef.cli.app import run
+    try:
+        from codereef.cli.app import run
+    except KeyboardInterrupt:
+        # Too early for the edge to tell it.
+        sys.stderr.write("error: Interrupted.\n")
+        return 130
 
     return run(sys.argv[1:])
 

@@ -88,7 +88,7 @@ def _brand(block: dict[str, str], rest: dict[str, str]) -> str:
 
 
 def _fallback_brand() -> str:
-    """Ask py-cpuinfo, which is slow, where the kernel does not say."""
+    """Ask py-cpuinfo, which is slow, where the kernel does not say and it is installed (`codereef[host]`)."""
     try:
         import cpuinfo
     except ImportError:

@@ -18,6 +18,7 @@ from codereef.detect.platform import host_target
 from codereef.detect.probe import Answer, probe, siblings
 from codereef.detect.search import Candidate, candidates
 from codereef.detect.spec import Detector, parse
+from codereef.detect.triples import target_of
 from codereef.detect.types import Detected, Rejected, Report
 
 CACHE_FILE = "detected.json"
@@ -27,6 +28,7 @@ CACHE_LIMIT = 4096
 RETRY_AFTER_S = 600.0
 
 _Rank = tuple[int, ...]
+_COMPILERS = ("compiler.c", "compiler.cxx")
 _Placed = tuple[_Rank, int, Detected]
 
 
@@ -76,10 +78,19 @@ def _version_order(version: str) -> tuple[object, ...]:
     return (int(match[1] or 0), tuple(release), stage, tuple(int(n) for n in re.findall(r"\d+", rest)), rest)
 
 
+def _crosses(item: Detected, host: str) -> bool:
+    """Whether it is a compiler that makes code for another machine than this one."""
+    triple = item.facts.get("triple")
+    return item.capability in _COMPILERS and isinstance(triple, str) and target_of(triple) != host
+
+
 def _in_order(placed: list[_Placed], capabilities: Sequence[str]) -> list[_Placed]:
     place = {name: index for index, name in enumerate(dict.fromkeys(capabilities))}
     ordered = sorted(placed, key=lambda item: item[2].path)
     ordered.sort(key=lambda item: _version_order(item[2].version), reverse=True)
+    # A newer cross compiler in the same folder is not what `a compiler` means.
+    host = host_target()
+    ordered.sort(key=lambda item: _crosses(item[2], host))
     ordered.sort(key=lambda item: (place[item[2].capability], item[0], item[1]))
     return ordered
 
@@ -298,7 +309,8 @@ def detect(
     """Return what this machine has of what `softs` describe.
 
     Order: capabilities as in `softs`; within one, the place where it was found (environment variables, PATH,
-    the detectors' own patterns), then version, highest first. Distributions follow their interpreters.
+    the detectors' own patterns), then compilers for this machine before those for another, then version,
+    highest first. Distributions follow their interpreters.
 
     Args:
         softs: parsed and validated `cr.json` objects of kind soft. Python distributions need the detector of

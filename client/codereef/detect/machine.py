@@ -58,8 +58,18 @@ def _os_release(tree: Tree) -> dict[str, object]:
         }
     if not tree.is_real:
         return {"id": None, "version": None, "name": None}
-    import distro
+    return _other_system()
 
+
+def _other_system() -> dict[str, object]:
+    """Return what a system without os-release is: asked of distro where it is installed (`codereef[host]`)."""
+    try:
+        import distro
+    except ImportError:
+        import platform
+
+        mac = platform.mac_ver()[0]
+        return {"id": "macos" if mac else None, "version": mac or None, "name": f"macOS {mac}" if mac else None}
     return {"id": distro.id() or None, "version": distro.version() or None, "name": distro.name(pretty=True) or None}
 
 

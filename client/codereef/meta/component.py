@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,56 @@ _IGNORED = {"__pycache__", ".git", ".mypy_cache", ".ruff_cache", ".pytest_cache"
 
 
 @dataclass(frozen=True)
+class Published:
+    """Who published a version in a registry.
+
+    Attributes:
+        publisher: name in the registry.
+        key: identity of the key that signed it, or "" where it is not signed.
+        time: when it was published, ISO 8601 in UTC.
+        size: bytes of its archive.
+        identity: identity of its sigstore bundle and who vouches for it, or "" without one.
+    """
+
+    publisher: str
+    key: str
+    time: str
+    size: int
+    identity: str = ""
+
+
+@dataclass(frozen=True)
 class Component:
     """One version of a component.
 
     Attributes:
-        meta: its `cr.json`, validated.
-        root: folder the component lies in.
+        meta: its `cr.json`, validated; with `yanked` where a registry withdrew the version.
+        place: folder the component lies in, or a function that fetches it and returns its folder.
         digest: `sha256:` over every file of the folder (see `component_digest`).
         repository: name of the repository it came from.
+        published: who published it, for a component of a registry.
     """
 
     meta: Mapping[str, Any]
-    root: Path
+    place: Path | Callable[[], Path] = field(compare=False)
     digest: str
     repository: str
+    published: Published | None = None
+
+    @property
+    def root(self) -> Path:
+        """The component's folder; one that lies in a registry is fetched and verified when this is first asked.
+
+        Raises:
+            NetworkError: it could not be fetched.
+            IntegrityError: what was fetched is not what was published.
+        """
+        return self.place if isinstance(self.place, Path) else self.place()
+
+    @property
+    def yanked(self) -> str:
+        """Why the version was withdrawn, or ""."""
+        return str(self.meta.get("yanked", ""))
 
     @property
     def kind(self) -> str:
@@ -55,47 +92,82 @@ class Component:
         return found
 
 
+def ignored(name: str) -> bool:
+    """Tell whether a file or folder of that name is left by a tool, and belongs to no component."""
+    return name in _IGNORED or name.endswith(".pyc")
+
+
+def link_error(path: Path | str) -> MetadataError:
+    """Return the error for a symbolic link in a component: it could lead anywhere, or in a circle."""
+    return MetadataError(
+        f"{path} is a symbolic link; a component consists of files of its own.",
+        hint="Replace the link by a copy of what it points to.",
+        context={"file": str(path)},
+    )
+
+
 def component_files(root: Path) -> Iterator[Path]:
     """Yield every file that belongs to a component, sorted by path; caches of tools do not belong.
 
     Raises:
-        MetadataError: a symbolic link stands in the folder; it could lead anywhere, or in a circle.
+        MetadataError: a symbolic link stands in the folder.
     """
-    for path in sorted(root.iterdir()):
-        if path.name in _IGNORED or path.suffix == ".pyc":
+    yield from (Path(entry.path) for entry in _entries(str(root)))
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if ignored(entry.name):
             continue
-        if path.is_symlink():
-            raise MetadataError(
-                f"{path} is a symbolic link; a component consists of files of its own.",
-                hint="Replace the link by a copy of what it points to.",
-                context={"file": str(path)},
-            )
-        if path.is_dir():
+        if entry.is_symlink():
+            raise link_error(entry.path)
+        if entry.is_dir():
             # A folder with a cr.json of its own is another version or another component.
-            if not (path / META_FILE).is_file():
-                yield from component_files(path)
-        elif path.is_file():
-            yield path
+            if not os.path.isfile(os.path.join(entry.path, META_FILE)):  # noqa: PTH113, PTH118 - thousands of them
+                yield from _entries(entry.path)
+        elif entry.is_file():
+            yield entry
 
 
 def component_digest(root: Path) -> str:
     """Return the digest of a component folder: SHA-256 over lines `<sha256> <size> <path>` sorted by path."""
-    lines = sorted(
-        (path.relative_to(root).as_posix().encode(), f"{sha256_file(path)} {path.stat().st_size} ".encode())
-        for path in component_files(root)
-    )
-    return "sha256:" + hashlib.sha256(b"".join(head + name + b"\n" for name, head in lines)).hexdigest()
+    top = str(root)
+    lines = []
+    for entry in _entries(top):
+        name = entry.path[len(top) :].lstrip("/").encode()
+        lines.append((name, f"{sha256_file(Path(entry.path))} {entry.stat().st_size} ".encode()))
+    return "sha256:" + hashlib.sha256(b"".join(head + name + b"\n" for name, head in sorted(lines))).hexdigest()
 
 
-def read_meta(path: Path) -> dict[str, Any]:
+def read_meta(path: Path, data: bytes | None = None) -> dict[str, Any]:
     """Read and validate a `cr.json`.
+
+    Args:
+        path: the file.
+        data: what is in it, where it has been read already.
 
     Raises:
         MetadataError: not JSON, no known kind, or not following the schema of its kind.
     """
-    from codereef.meta.schemas import check, parse_json
+    from codereef.meta.schemas import parse_json
 
-    document = parse_json(path.read_bytes(), path)
+    return check_meta(parse_json(path.read_bytes() if data is None else data, path), path)
+
+
+def check_meta(document: Any, path: Path | str) -> dict[str, Any]:
+    """Validate the parsed metadata of a component.
+
+    Args:
+        document: parsed JSON.
+        path: the file or address it came from, for the message.
+
+    Raises:
+        MetadataError: no known kind, or not following the schema of its kind.
+    """
+    from codereef.meta.schemas import check
+
     kind = document.get("kind") if isinstance(document, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
         near = nearest(str(kind), KINDS)
@@ -127,7 +199,7 @@ def _versions(value: Any, parts: tuple[str | int, ...]) -> Iterator[tuple[tuple[
             yield from _versions(child, (*parts, i))
 
 
-def _check_versions(document: Mapping[str, Any], kind: str, path: Path) -> None:
+def _check_versions(document: Mapping[str, Any], kind: str, path: Path | str) -> None:
     """Raise unless every version and constraint can be read, so that a bad one stops its component only."""
     from codereef.meta.schemas import Problem, json_path
     from codereef.meta.versions import parse_constraint, parse_version

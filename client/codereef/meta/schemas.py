@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codereef.embedded import data_root
 from codereef.errors import MetadataError
+from codereef.meta.keywords import Schema
 from codereef.meta.reference import nearest
-
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
+from codereef.meta.verdicts import Check, Compiler
+from codereef.meta.violations import Violation, unknown_keys, violations
 
 SCHEMA_NAMES = (
     "common",
@@ -33,6 +33,7 @@ SCHEMA_NAMES = (
     "dashboard",
     "lock",
     "result",
+    "pack",
 )
 
 
@@ -55,13 +56,34 @@ def load_schema(name: str) -> dict[str, Any]:
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
-    from referencing import Registry, Resource
+def _kept(name: str) -> dict[str, Any]:
+    return load_schema(name)
 
-    resources = [(schema["$id"], Resource.from_contents(schema)) for schema in map(load_schema, SCHEMA_NAMES)]
-    registry: Any = Registry().with_resources(resources)
-    return Draft202012Validator(load_schema(name), registry=registry)
+
+def _resolve(reference: str, document: Mapping[str, Any]) -> tuple[Schema, Mapping[str, Any]]:
+    """Return what a `$ref` names: `#/$defs/x` in the same document, or `urn:codereef:schema:NAME:1#/$defs/x`."""
+    address, _, pointer = reference.partition("#")
+    if address:
+        document = _kept(address.split(":")[3])
+        if document["$id"] != address:
+            raise LookupError(f"no schema is called {address}")
+    found: Any = document
+    for part in pointer.split("/")[1:]:
+        found = found[part.replace("~1", "/").replace("~0", "~")]
+    return found, document
+
+
+_COMPILER = Compiler(_resolve)
+
+
+@cache
+def _verdict(name: str) -> Check:
+    return _COMPILER.check(_kept(name), _kept(name))
+
+
+def follows(document: object, schema: str) -> bool:
+    """Tell whether `document` follows the schema of that name; `problems` says what is wrong where it does not."""
+    return _verdict(schema)(document)
 
 
 def json_path(parts: Iterable[str | int]) -> str:
@@ -83,40 +105,35 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-# The errors of jsonschema are typed as `Any` below: its annotations allow an "unset" value everywhere, which an
-# error that was raised never has.
-def _best(error: Any) -> Any:
+def _best(broken: Violation) -> Violation:
     """Follow `oneOf` and `anyOf` into the branch the author most likely meant."""
-    while error.context:
-        branches: dict[int, list[Any]] = {}
-        for child in error.context:
-            branches.setdefault(int(child.schema_path[0]), []).append(child)
-
-        def score(children: list[Any]) -> tuple[int, int, int]:
-            wrong_tag = sum(1 for c in children if c.validator in ("const", "required") and len(c.relative_path) <= 1)
-            return (wrong_tag, -max(len(c.absolute_path) for c in children), len(children))
-
-        chosen = min(branches.values(), key=score)
-        error = max(chosen, key=lambda child: len(child.absolute_path))
-    return error
+    while broken.branches:
+        near = len(broken.path) + 1
+        branch = min(broken.branches, key=partial(_unlikeliness, near=near))
+        broken = max(branch, key=lambda inner: len(inner.path))
+    return broken
 
 
-def _known_branches(error: Any) -> list[str] | None:
+def _unlikeliness(branch: tuple[Violation, ...], *, near: int) -> tuple[int, int, int]:
+    """Rank a branch: the one meant has the right tag, breaks deep inside, and breaks little."""
+    wrong_tag = sum(1 for inner in branch if inner.keyword in ("const", "required") and len(inner.path) <= near)
+    return (wrong_tag, -max(len(inner.path) for inner in branch), len(branch))
+
+
+def _known_branches(broken: Violation) -> list[str] | None:
     """For a processing step, the names of all steps."""
-    if error.validator != "oneOf" or not isinstance(error.instance, Mapping):
+    if broken.keyword != "oneOf" or not isinstance(broken.found, Mapping):
         return None
-    names = [
-        next(iter(branch["properties"])) for branch in error.validator_value if len(branch.get("properties", {})) == 1
-    ]
-    return names if len(names) == len(error.validator_value) else None
+    names = [next(iter(branch["properties"])) for branch in broken.wanted if len(branch.get("properties", {})) == 1]
+    return names if len(names) == len(broken.wanted) else None
 
 
-def _describe(original: Any) -> Iterator[Problem]:
+def _describe(original: Violation) -> Iterator[Problem]:
     names = _known_branches(original)
     if names is not None:
-        keys = list(original.instance)
+        keys = list(original.found)
         unknown = [key for key in keys if key not in names]
-        path = json_path(list(original.absolute_path))
+        path = json_path(original.path)
         if len(keys) != 1:
             yield Problem(
                 path, f"a step is an object with exactly one key, found {len(keys)}: {', '.join(map(repr, keys))}."
@@ -130,16 +147,14 @@ def _describe(original: Any) -> Iterator[Problem]:
                 f"Did you mean `{near[0]}`?" if near else "",
             )
             return
-        branch = names.index(keys[0])
-        children = [child for child in original.context or [] if child.schema_path[0] == branch]
-        for child in children:
-            yield from _describe(child)
+        for inner in original.branches[names.index(keys[0])]:
+            yield from _describe(inner)
         return
-    error = _best(original)
-    path = json_path(list(error.absolute_path))
-    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        known = list(error.schema.get("properties", {}))
-        for key in sorted(set(error.instance) - set(known)):
+    broken = _best(original)
+    path = json_path(broken.path)
+    if broken.keyword == "additionalProperties":
+        known = list(broken.schema.get("properties", {}))
+        for key in sorted(unknown_keys(broken.found, broken.schema)):
             near = nearest(key, known)
             yield Problem(
                 path,
@@ -147,29 +162,55 @@ def _describe(original: Any) -> Iterator[Problem]:
                 f"Did you mean `{near[0]}`?" if near else "",
             )
         return
-    if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
+    if broken.keyword == "required":
+        missing = [key for key in broken.wanted if key not in broken.found]
         yield Problem(path, f"missing key{'s' if len(missing) > 1 else ''} {', '.join(f'`{key}`' for key in missing)}.")
         return
-    wanted = error.validator_value
-    if error.validator == "type":
-        expected = f"expected {wanted if isinstance(wanted, str) else ' or '.join(wanted)}"
-    elif error.validator == "enum":
-        expected = f"expected one of {', '.join(map(_shown, wanted))}"
-    elif error.validator == "const":
-        expected = f"expected {_shown(wanted)}"
-    elif error.validator == "pattern":
-        expected = f"expected text matching {wanted}"
-    else:
-        expected = str(error.message)
     hint = ""
-    if error.validator == "enum" and isinstance(error.instance, str):
-        near = nearest(error.instance, [str(value) for value in error.validator_value])
+    if broken.keyword == "enum" and isinstance(broken.found, str):
+        near = nearest(broken.found, [str(value) for value in broken.wanted])
         hint = f"Did you mean `{near[0]}`?" if near else ""
-    about = error.schema.get("description", "") if isinstance(error.schema, Mapping) else ""
+    about = broken.schema.get("description", "")
     yield Problem(
-        path, f"found {_shown(error.instance)}, {expected}." + (f" ({about.rstrip('.')})" if about else ""), hint
+        path, f"found {_shown(broken.found)}, {_expected(broken)}." + (f" ({about.rstrip('.')})" if about else ""), hint
     )
+
+
+_LIMITS = {
+    "minLength": "text of at least {} character{s}",
+    "maxLength": "text of at most {} character{s}",
+    "minimum": "a number that is at least {}",
+    "maximum": "a number that is at most {}",
+    "exclusiveMinimum": "a number greater than {}",
+    "exclusiveMaximum": "a number less than {}",
+    "minItems": "at least {} entr{ies}",
+    "maxItems": "at most {} entr{ies}",
+    "minProperties": "at least {} key{s}",
+    "maxProperties": "at most {} key{s}",
+}
+
+
+def _expected(broken: Violation) -> str:
+    wanted = broken.wanted
+    if broken.keyword == "type":
+        return f"expected {wanted if isinstance(wanted, str) else ' or '.join(wanted)}"
+    if broken.keyword == "enum":
+        return f"expected one of {', '.join(map(_shown, wanted))}"
+    if broken.keyword == "const":
+        return f"expected {_shown(wanted)}"
+    if broken.keyword == "pattern":
+        return f"expected text matching {wanted}"
+    if broken.keyword == "uniqueItems":
+        return "expected no entry twice"
+    if broken.keyword in _LIMITS:
+        one = wanted == 1
+        return "expected " + _LIMITS[broken.keyword].format(wanted, s="" if one else "s", ies="y" if one else "ies")
+    if broken.keyword == "dependentRequired":
+        parts = [f"{', '.join(keys)} beside {key}" for key, keys in wanted.items() if key in broken.found]
+        return f"expected {'; '.join(parts)}"
+    if broken.keyword == "oneOf":
+        return "which is of several forms at once, expected exactly one"
+    return "which is not allowed here"
 
 
 def _place(document: Any, path: Iterable[str | int]) -> list[int]:
@@ -183,8 +224,11 @@ def _place(document: Any, path: Iterable[str | int]) -> list[int]:
 
 def problems(document: object, schema: str) -> list[Problem]:
     """Return everything wrong in `document` by the schema of that name, in document order."""
-    found = sorted(_validator(schema).iter_errors(document), key=lambda error: _place(document, error.absolute_path))
-    return list(dict.fromkeys(problem for error in found for problem in _describe(error)))
+    if follows(document, schema):
+        return []
+    law = _kept(schema)
+    found = sorted(violations(document, law, law, _resolve), key=lambda broken: _place(document, broken.path))
+    return list(dict.fromkeys(problem for broken in found for problem in _describe(broken)))
 
 
 def check(document: object, schema: str, source: str | Path) -> None:

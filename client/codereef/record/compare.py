@@ -165,11 +165,9 @@ def compare_results(a: Result, b: Result, others: Iterable[Result] = ()) -> Resu
     Raises:
         UsageError: one of them has no latency samples.
     """
-    import numpy as np
-
     from codereef.bench.compare import compare
 
-    series = []
+    series: list[list[float]] = []
     for result in (a, b):
         samples = result.document["samples"].get("latency", {}).get("values")
         if not samples:
@@ -177,7 +175,7 @@ def compare_results(a: Result, b: Result, others: Iterable[Result] = ()) -> Resu
                 f"Result {result.short} has no latency samples ({result.document['action']}, {result.document['status']}).",
                 hint="Compare two results of `cr benchmark`.",
             )
-        series.append(np.asarray(samples, dtype=np.float64))
+        series.append([float(value) for value in samples])
     floor, runs = noise_floor(a, b, others)
     # The seed depends on the two results only, so that the same comparison always gives the same interval.
     outcome = compare(series[0], series[1], seed=int(a.id[:8], 16) ^ int(b.id[:8], 16), noise_floor=floor)
