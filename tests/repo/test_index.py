@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from codereef.embedded import data_root
 from codereef.errors import MetadataError, NotFoundError, UsageError
+from codereef.meta.component import component_digest
 from codereef.repo.index import Index, Repository, component_folders, load_index
 from codereef.repo.search import search
 
@@ -52,7 +53,7 @@ sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "op
 from codereef.repo.index import Repository, load_index
 root, cache = map(pathlib.Path, sys.argv[1:])
 found = load_index([Repository("r", root, "folder")], cache)
-print(len(found.components), sum(1 for name in opened if name.startswith(str(root))))
+print(len(found.rows()), sum(1 for name in opened if name.startswith(str(root))))
 """
 
 
@@ -97,6 +98,36 @@ def test_a_change_is_seen_through_the_cache(tmp_path: Path, change: str) -> None
     assert (after.meta["summary"] == "Above a") is (change == "meta")
 
 
+def test_a_change_between_the_look_and_the_reading_is_read_and_validated(tmp_path: Path) -> None:
+    """The rows were made from one state of a file, and it is another by the time that its metadata is asked for."""
+    place = put(tmp_path / "r", "a")
+    put(tmp_path / "r", "b")
+    index(tmp_path / "r", cache=tmp_path / "cache")
+    looked = index(tmp_path / "r", cache=tmp_path / "cache")
+    meta = place / "cr.json"
+    meta.write_text(meta.read_text().replace("About a", "Changed since"))
+    (found,) = looked.versions("program", "a")
+    assert (found.meta["summary"], found.digest) == ("Changed since", component_digest(place))
+    index(tmp_path / "r", cache=tmp_path / "cache")
+    looked = index(tmp_path / "r", cache=tmp_path / "cache")
+    meta.write_text("{")
+    assert looked.versions("program", "a") == ()
+    assert looked.versions("program", "b")
+
+
+def test_what_is_broken_is_not_read_again_before_it_changes(tmp_path: Path) -> None:
+    root = tmp_path / "r"
+    put(root, "good")
+    bad = put(root, "bad")
+    (bad / "cr.json").write_text("{")
+    assert reads(root, tmp_path / "cache")[0] == 1
+    assert reads(root, tmp_path / "cache") == (1, 0)
+    first, second = (index(root, cache=cache).broken[0] for cache in (None, tmp_path / "cache"))
+    assert (first.path, first.error.as_dict()) == (second.path, second.error.as_dict())
+    put(root, "bad")
+    assert reads(root, tmp_path / "cache")[0] == 2
+
+
 def test_what_is_deleted_is_gone_from_the_index(tmp_path: Path) -> None:
     put(tmp_path / "r", "a")
     place = put(tmp_path / "r", "b")
@@ -130,7 +161,7 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: bytes | str) -> N
         file.write_bytes(good[: len(good) // 2])
     elif damage == "entry":
         document = json.loads(good)
-        del document["components"]["a"]["meta"]
+        del document["places"]["program:a"]
         file.write_text(json.dumps(document))
     else:
         assert isinstance(damage, bytes)
@@ -144,10 +175,10 @@ def test_a_cache_of_another_client_is_not_trusted(tmp_path: Path) -> None:
     index(tmp_path / "r", cache=tmp_path / "cache")
     file = next((tmp_path / "cache").iterdir())
     document = json.loads(file.read_bytes())
-    document["stamp"][1] = "0.0.0"
-    document["components"]["a"]["meta"]["summary"] = "From another client"
+    document["stamp"] = "0" * 32
+    document["rows"][0][4] = "From another client"
     file.write_text(json.dumps(document))
-    assert index(tmp_path / "r", cache=tmp_path / "cache").components[0].meta["summary"] == "About a"
+    assert index(tmp_path / "r", cache=tmp_path / "cache").rows()[0].summary == "About a"
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
@@ -299,7 +330,7 @@ def searchable(tmp_path: Path) -> Index:
 
 
 def test_search_puts_names_before_tags_before_capabilities_before_summaries(tmp_path: Path) -> None:
-    assert [hit.component.name for hit in search(searchable(tmp_path), ["SSD"])] == [
+    assert [hit.row.name for hit in search(searchable(tmp_path), ["SSD"])] == [
         "ssd",
         "ssd-mobilenet",
         "tagged",
@@ -308,11 +339,74 @@ def test_search_puts_names_before_tags_before_capabilities_before_summaries(tmp_
     ]
 
 
+def test_a_row_says_what_the_newest_version_says_and_knows_what_others_have(tmp_path: Path) -> None:
+    root = tmp_path / "r"
+    put(root, "m", "1.0.0", folder="m/1", tags=["old", "both"], summary="The first")
+    put(root, "m", "2.0.0", folder="m/2", tags=["new", "both"], summary="The second")
+    put(root, "m", "3.0rc1", folder="m/3", tags=["next"], summary="A candidate")
+    (row,) = index(root).rows()
+    assert (row.versions, row.summary, row.tags) == (("2.0.0", "1.0.0", "3.0rc1"), "The second", ("new", "both"))
+    assert set(row.all_tags) == {"old", "new", "both", "next"}
+    cached = [index(root, cache=tmp_path / "cache").rows() for _ in range(2)]
+    assert cached == [[row], [row]]
+
+
+def test_what_has_tags_is_found_in_all_its_versions(tmp_path: Path) -> None:
+    root = tmp_path / "r"
+    put(root, "m", "1.0.0", folder="m/1", tags=["a"])
+    put(root, "m", "2.0.0", folder="m/2", tags=["a", "b"])
+    put(root, "n", "1.0.0", tags=["b"])
+    found = index(root)
+
+    def versions(*arguments: Any) -> list[str]:
+        return [f"{c.name}@{c.version}" for c in found.tagged("program", *arguments)]
+
+    assert versions(["a"]) == ["m@2.0.0", "m@1.0.0"]
+    assert versions(["a"], ["b"]) == ["m@1.0.0"]
+    assert versions(["b"]) == ["m@2.0.0", "n@1.0.0"]
+    assert versions([]) == ["m@2.0.0", "m@1.0.0", "n@1.0.0"]
+    assert versions(["none"]) == []
+
+
+def test_providers_and_detectors_of_a_capability() -> None:
+    found = load_index([Repository("default", data_root(), "embedded")], None)
+    assert [c.name for c in found.providers("lib.onnxruntime")] == ["onnxruntime-wheel"]
+    assert "python" in [c.name for c in found.detectors("compiler.python")]
+    assert {"lib.onnxruntime", "compiler.python"} <= found.capabilities()
+    assert found.providers("lib.nothing") == found.detectors("lib.nothing") == ()
+
+
+def test_a_version_of_an_earlier_repository_wins_and_both_lists_are_joined(tmp_path: Path) -> None:
+    put(tmp_path / "one", "m", "1.0.0", summary="Mine")
+    put(tmp_path / "two", "m", "1.0.0", summary="Theirs")
+    put(tmp_path / "two", "m", "2.0.0", summary="Newer")
+    found = index(tmp_path / "one", tmp_path / "two", cache=tmp_path / "cache")
+    assert [(c.version, c.repository) for c in found.versions("program", "m")] == [("2.0.0", "two"), ("1.0.0", "one")]
+    (row,) = found.rows()
+    assert (row.versions, row.summary) == (("2.0.0", "1.0.0"), "Newer")
+    assert found.repositories_of("program:m") == ("one", "two")
+
+
+def test_a_withdrawn_version_is_found_only_by_its_number(tmp_path: Path) -> None:
+    put(tmp_path / "r", "m", "1.0.0", folder="m/1")
+    put(tmp_path / "r", "m", "2.0.0", folder="m/2", yanked="wrong weights", summary="Withdrawn")
+    found = index(tmp_path / "r")
+    assert found.find("program:m").version == "1.0.0"
+    assert found.find("program:m@>=1").version == "1.0.0"
+    assert found.find("program:m@2.0.0").yanked == found.find("program:m@==2.0.0").yanked == "wrong weights"
+    assert [c.version for c in found.of_kind("program")] == ["1.0.0"]
+    assert [hit.reference for hit in search(found, ["m"])] == ["program:m@1.0.0"]
+    assert search(found, ["withdrawn"]) == []
+    with pytest.raises(NotFoundError, match="program:m@>1 was withdrawn: wrong weights") as caught:
+        found.find("program:m@>1")
+    assert "program:m@2.0.0" in caught.value.hint
+
+
 def test_search_wants_every_word(tmp_path: Path) -> None:
     found = searchable(tmp_path)
-    assert [hit.component.name for hit in search(found, ["ssd", "demo"])] == ["tagged"]
+    assert [hit.row.name for hit in search(found, ["ssd", "demo"])] == ["tagged"]
     assert search(found, ["ssd", "nothing"]) == []
-    assert {hit.component.name for hit in search(found, ["object-detection"])} == {
+    assert {hit.row.name for hit in search(found, ["object-detection"])} == {
         "ssd",
         "ssd-mobilenet",
         "tagged",
@@ -323,6 +417,6 @@ def test_search_wants_every_word(tmp_path: Path) -> None:
 
 def test_search_can_be_narrowed(tmp_path: Path) -> None:
     found = searchable(tmp_path)
-    assert [hit.component.name for hit in search(found, ["ssd"], kind="package")] == ["recipe"]
-    assert [hit.component.name for hit in search(found, [], tags=["demo"])] == ["tagged"]
+    assert [hit.row.name for hit in search(found, ["ssd"], kind="package")] == ["recipe"]
+    assert [hit.row.name for hit in search(found, [], tags=["demo"])] == ["tagged"]
     assert len(search(found, [])) == 6

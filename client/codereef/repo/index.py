@@ -1,94 +1,201 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One index over every component of every repository, cached on disk and invalidated by content.
+"""One index over every component of every repository.
 
-A repository's cache holds, for each component folder, the size and time of every file in it. A folder whose
-files have not changed is taken from the cache without reading, hashing or validating it again.
+It knows one row of each component, and reads a component's metadata when it is asked for.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from codereef import __version__
-from codereef.disk import write_atomic
-from codereef.embedded import REPOSITORY_FOLDERS, data_root
-from codereef.errors import CrError, MetadataError, NotFoundError
-from codereef.meta.component import META_FILE, Component, component_digest, component_files, read_meta
-from codereef.meta.reference import Reference, nearest, parse_reference
-from codereef.meta.versions import preference, satisfies
+from codereef.errors import NotFoundError, UsageError
+from codereef.meta.component import Component
+from codereef.meta.reference import KINDS, Reference, is_query, nearest, parse_query, parse_reference, tags_of
+from codereef.repo.catalogue import Broken, Catalogue, Given, Repository, Row, by_preference, merge_rows
+from codereef.repo.scan import component_folders
 
-CACHE_FORMAT = 3
-MAX_DEPTH = 5
+__all__ = ["Broken", "Index", "Repository", "Row", "component_folders", "load_index", "load_repository"]
+
+#: Tells whether components of a repository and kind may be in the index; the last argument is the key that
+#: signed one, "" for one without signature, and None where it is not known yet.
+Admit = Callable[[Repository, str, "str | None"], bool]
 
 
-@dataclass(frozen=True)
-class Repository:
-    """A folder of components.
+class Index:
+    """The components of several repositories; where two have the same version, the earlier one wins.
 
-    Attributes:
-        name: how the user calls it; the embedded one is `default`.
-        root: its folder.
-        origin: where it came from: `embedded`, a folder, or the address of a git repository (no credentials).
-        trusted: whether code of its components may run.
+    Args:
+        components: components in memory, which win over those of all catalogues.
+        broken: components that could not be read.
+        catalogues: the repositories, those that win first.
+        admit: tells what may be in the index; a component that may not hides no other.
     """
 
-    name: str
-    root: Path
-    origin: str
-    trusted: bool = True
+    def __init__(
+        self,
+        components: Iterable[Component] = (),
+        broken: Iterable[Broken] = (),
+        catalogues: Iterable[Catalogue] = (),
+        admit: Admit | None = None,
+    ) -> None:
+        given = tuple(components)
+        self._catalogues: list[Catalogue] = [*([Given(given)] if given else []), *catalogues]
+        self._admit = admit
+        self._own_broken = tuple(broken)
+        self._sources: dict[str, list[Catalogue]] = {}
+        self._versions: dict[str, tuple[Component, ...]] = {}
+        for catalogue in self._catalogues:
+            barred = {kind for kind in KINDS if admit and not admit(catalogue.repository, kind, None)}
+            for key, row in catalogue.rows.items():
+                if row.kind not in barred:
+                    self._sources.setdefault(key, []).append(catalogue)
 
+    @property
+    def broken(self) -> tuple[Broken, ...]:
+        """Components that could not be read."""
+        return (*self._own_broken, *(broken for catalogue in self._catalogues for broken in catalogue.broken))
 
-@dataclass(frozen=True)
-class Broken:
-    """A component that could not be read."""
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """Every version of every component. Reads all of them: ask for less where less is enough."""
+        self._prepare(self._sources)
+        return tuple(component for key in self._sources for component in self._load(key))
 
-    path: Path
-    error: CrError
+    @cached_property
+    def _keys(self) -> dict[str, list[str]]:
+        """`kind:name` of every component, sorted, by kind."""
+        found: dict[str, list[str]] = {}
+        for key in sorted(self._sources):
+            found.setdefault(key.partition(":")[0], []).append(key)
+        return found
 
+    @cached_property
+    def _by_capability(self) -> dict[tuple[str, str], list[str]]:
+        """`kind:name` of softs and packages, sorted, by kind and capability of any version."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for kind in ("soft", "package"):
+            for key in self._keys.get(kind, ()):
+                capabilities = (c for catalogue in self._sources[key] for c in catalogue.rows[key].capabilities)
+                for capability in dict.fromkeys(capabilities):
+                    found.setdefault((kind, capability), []).append(key)
+        return found
 
-@dataclass(frozen=True)
-class Index:
-    """Every component that could be read, and those that could not."""
+    # -- rows: nothing is read -----------------------------------------------------------------------------
 
-    components: tuple[Component, ...]
-    broken: tuple[Broken, ...] = ()
-    _by_name: dict[str, list[Component]] = field(default_factory=dict, compare=False, repr=False)
+    def rows(self, kind: str | None = None) -> list[Row]:
+        """Return what is known of every component without reading it, by kind and name."""
+        keys = sorted(self._sources) if kind is None else self._keys.get(kind, [])
+        return [self.row(key) for key in keys]
 
-    def __post_init__(self) -> None:
-        for component in self.components:
-            self._by_name.setdefault(component.reference.unversioned, []).append(component)
-        for versions in self._by_name.values():
-            versions.sort(key=lambda component: preference(component.version), reverse=True)
+    def row(self, key: str) -> Row:
+        """Return the row of `kind:name`; KeyError where there is none."""
+        return merge_rows([catalogue.rows[key] for catalogue in self._sources[key]])
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is a component `kind:name`."""
+        return key in self._sources
+
+    def repositories_of(self, key: str) -> tuple[str, ...]:
+        """Return the names of the repositories that have a component `kind:name`, those that win first."""
+        return tuple(catalogue.repository.name for catalogue in self._sources.get(key, ()))
+
+    def names(self, kind: str | None = None) -> list[str]:
+        """Return the names of all components, or of those of one kind, sorted."""
+        keys = self._sources if kind is None else self._keys.get(kind, [])
+        return sorted({key.partition(":")[2] for key in keys})
+
+    def capabilities(self) -> frozenset[str]:
+        """Return every capability that some package provides or some detector looks for."""
+        return frozenset(capability for _, capability in self._by_capability)
+
+    # -- components ----------------------------------------------------------------------------------------
+
+    def _load(self, key: str) -> tuple[Component, ...]:
+        if key not in self._versions:
+            found: dict[str, Component] = {}
+            catalogues = self._sources.get(key, [])
+            for catalogue in catalogues:
+                for component in catalogue.load(key):
+                    signer = component.published.key if component.published else ""
+                    if self._admit is None or self._admit(catalogue.repository, component.kind, signer):
+                        found.setdefault(component.version, component)
+            order = by_preference(found) if len(catalogues) > 1 else list(found)
+            self._versions[key] = tuple(found[version] for version in order)
+        return self._versions[key]
+
+    def _prepare(self, keys: Iterable[str]) -> None:
+        """Bring in what these components need, all at once where it has to be fetched."""
+        wanted: dict[int, list[str]] = {}
+        for key in keys:
+            if key not in self._versions:
+                for catalogue in self._sources[key]:
+                    wanted.setdefault(id(catalogue), []).append(key)
+        for catalogue in self._catalogues:
+            if id(catalogue) in wanted:
+                catalogue.prepare(wanted[id(catalogue)])
+
+    def _all_of(self, keys: Sequence[str]) -> Iterator[Component]:
+        """Yield every version of components."""
+        self._prepare(keys)
+        for key in keys:
+            yield from self._load(key)
 
     def versions(self, kind: str, name: str) -> Sequence[Component]:
         """Return all versions of a component, stable ones before pre-releases, newest first; empty when there is none."""
-        return tuple(self._by_name.get(f"{kind}:{name}", ()))
+        return self._load(f"{kind}:{name}")
 
     def of_kind(self, kind: str) -> Iterator[Component]:
-        """Yield the newest version of every component of a kind, by name."""
-        for key in sorted(self._by_name):
-            if key.startswith(kind + ":"):
-                yield self._by_name[key][0]
+        """Yield the newest version of every component of a kind that was not withdrawn, by name."""
+        keys = self._keys.get(kind, [])
+        self._prepare(keys)
+        for key in keys:
+            newest = next((component for component in self._load(key) if not component.yanked), None)
+            if newest is not None:
+                yield newest
+
+    def providers(self, capability: str) -> Sequence[Component]:
+        """Return every version of every package that provides a capability: by name, preferred versions first."""
+        found = self._all_of(self._by_capability.get(("package", capability), []))
+        return tuple(c for c in found if c.meta["provides"]["capability"] == capability)
+
+    def detectors(self, capability: str) -> Sequence[Component]:
+        """Return every version of every detector of a capability: by name, preferred versions first."""
+        found = self._all_of(self._by_capability.get(("soft", capability), []))
+        return tuple(c for c in found if c.meta["detects"] == capability)
+
+    def tagged(self, kind: str, with_: Collection[str], without: Collection[str] = ()) -> Sequence[Component]:
+        """Return every version of a kind that has all tags `with_` and none of `without`: by name, preferred first.
+
+        The task counts as a tag.
+        """
+        wanted, unwanted = set(with_), set(without)
+        keys = self._keys.get(kind, [])
+        fitting = [
+            k for k in keys if any(wanted.issubset((*c.rows[k].all_tags, c.rows[k].task)) for c in self._sources[k])
+        ]
+        found = self._all_of(fitting)
+        return tuple(c for c in found if wanted <= tags_of(c.meta) and unwanted.isdisjoint(tags_of(c.meta)))
 
     def find(self, text: str, *, default_kind: str | None = None) -> Component:
-        """Return the component a user named: `[kind:]name[@constraint]`, the newest that fits.
+        """Return the component a user named: `[kind:]name[@constraint]` or `kind?tag,-tag`, the newest that fits.
+
+        A version that was withdrawn (yanked) is found only where it is named exactly.
 
         Raises:
             NotFoundError: nothing of that name, or no such version; the nearest names are in the hint.
-            UsageError: a bare name that several kinds have, or no reference at all.
+            UsageError: a bare name that several kinds have, tags that several components have, or no reference at all.
         """
+        if is_query(text):
+            from codereef.repo.query import find_tagged
+
+            return find_tagged(self, parse_query(text, default_kind=default_kind))
         kinds = [default_kind] if default_kind else []
         if ":" not in text and not default_kind:
             bare = text.split("@")[0]
-            kinds = sorted({c.kind for c in self.components if c.name == bare})
+            kinds = sorted(kind for kind in KINDS if f"{kind}:{bare}" in self._sources)
             if len(kinds) > 1:
-                from codereef.errors import UsageError
-
                 raise UsageError(
                     f"`{bare}` is the name of several components: {', '.join(f'{k}:{bare}' for k in kinds)}.",
                     hint="Write the kind too.",
@@ -97,9 +204,18 @@ class Index:
         found = self.versions(reference.kind, reference.name)
         if not found:
             raise self.unknown(reference, bare=":" not in text and not default_kind)
-        for component in found:
-            if reference.version is None or satisfies(component.version, reference.version):
+        from codereef.meta.versions import satisfies
+
+        fitting = [c for c in found if reference.version is None or satisfies(c.version, reference.version)]
+        for component in fitting:
+            if not component.yanked or (reference.version or "").lstrip("=") == component.version:
                 return component
+        if fitting:
+            raise NotFoundError(
+                f"{reference} was withdrawn: {fitting[0].yanked}",
+                hint=f"`{reference.unversioned}@{fitting[0].version}` names it all the same.",
+                context={"reference": str(reference), "yanked": [c.version for c in fitting]},
+            )
         raise NotFoundError(
             f"There is no {reference}; versions here are {', '.join(c.version for c in found)}.",
             hint=f"`cr versions {reference.unversioned}` lists them with their repositories.",
@@ -108,15 +224,11 @@ class Index:
 
     def unknown(self, reference: Reference, *, bare: bool = False) -> NotFoundError:
         """Return the error for a name that no repository has, with the nearest names."""
-        same = sorted({c.name for c in self.components if c.kind == reference.kind})
-        near = [f"{reference.kind}:{name}" for name in nearest(reference.name, same)]
+        near = [f"{reference.kind}:{name}" for name in nearest(reference.name, self.names(reference.kind))]
         if not near or bare:
-            others = {str(c.reference.unversioned): c.name for c in self.components}
-            near = list(
-                dict.fromkeys(
-                    [*near, *(key for key, name in others.items() if name in nearest(reference.name, others.values()))]
-                )
-            )[:4]
+            others = nearest(reference.name, self.names())
+            near += [f"{kind}:{name}" for name in others for kind in KINDS if f"{kind}:{name}" in self._sources]
+            near = list(dict.fromkeys(near))[:4]
         broken = [b for b in self.broken if b.path.parent.name == reference.name]
         if broken:
             return NotFoundError(
@@ -134,117 +246,48 @@ class Index:
         )
 
 
-def _metas(root: Path, depth: int = 0) -> Iterator[Path]:
-    """Yield every cr.json below `root`, by path, not following links and not deeper than five folders."""
-    try:
-        entries = sorted(root.iterdir())
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name == META_FILE and entry.is_file():
-            yield entry
-        elif depth < MAX_DEPTH and entry.is_dir() and not entry.is_symlink() and not entry.name.startswith((".", "_")):
-            yield from _metas(entry, depth + 1)
+def open_catalogue(repository: Repository, cache_dir: Path | None, *, offline: bool = False) -> Catalogue:
+    """Return the components of one repository, through its cache.
+
+    Args:
+        repository: the repository.
+        cache_dir: folder of the caches; None reads everything afresh.
+        offline: fetch nothing from a registry; what was not fetched before is an error when it is needed.
+    """
+    if repository.kind == "registry":
+        from codereef.repo.registry.catalogue import RegistryCatalogue
+
+        return RegistryCatalogue(repository, cache_dir, offline=offline)
+    from codereef.repo.folder import FolderCatalogue
+
+    return FolderCatalogue(repository, cache_dir)
 
 
-def component_folders(root: Path) -> list[Path]:
-    """Return the component folders of a repository: in the four standard folders where it has them, else anywhere."""
-    standard = [root / name for name in REPOSITORY_FOLDERS if (root / name).is_dir()]
-    found = [meta.parent for folder in (standard or [root]) for meta in _metas(folder)]
-    return sorted(found)
-
-
-def _signature(root: Path) -> list[list[Any]]:
-    rows: list[list[Any]] = []
-    for path in component_files(root):
-        stat = path.stat()
-        # The change time tells when somebody set the modification time back.
-        rows.append([path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
-    return rows
-
-
-def _stamp() -> list[Any]:
-    """Return what a cache depends on besides the components: its format, the client and the schemas."""
-    return [CACHE_FORMAT, __version__, *_signature(data_root() / "schemas")]
-
-
-def _load_cache(path: Path, stamp: list[Any]) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-        if document["stamp"] == stamp:
-            return {
-                key: entry
-                for key, entry in document["components"].items()
-                if {"signature", "meta", "digest"} <= set(entry)
-            }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass
-    return {}
-
-
-def load_repository(repository: Repository, cache_dir: Path | None) -> tuple[list[Component], list[Broken]]:
-    """Read every component of one repository, through its cache.
+def load_repository(repository: Repository, cache_dir: Path | None) -> tuple[Mapping[str, Row], list[Broken]]:
+    """Return the rows of one repository and what of it could not be read.
 
     Args:
         repository: the repository.
         cache_dir: folder of the caches; None reads everything afresh.
     """
-    stamp = _stamp() if cache_dir else []
-    name = hashlib.sha256(str(repository.root).encode()).hexdigest()[:16]
-    cache_path = cache_dir / f"index-{name}.json" if cache_dir else None
-    cached = _load_cache(cache_path, stamp) if cache_path else {}
-    fresh: dict[str, Any] = {}
-    components: list[Component] = []
-    broken: list[Broken] = []
-    changed = False
-    for folder in component_folders(repository.root):
-        key = folder.relative_to(repository.root).as_posix()
-        entry = cached.get(key)
-        try:
-            signature = _signature(folder)
-            if not isinstance(entry, dict) or entry.get("signature") != signature:
-                entry = {
-                    "signature": signature,
-                    "meta": read_meta(folder / META_FILE),
-                    "digest": component_digest(folder),
-                }
-                changed = True
-        except (CrError, OSError) as error:
-            cause = (
-                error
-                if isinstance(error, CrError)
-                else MetadataError(f"{error.filename or folder} cannot be read: {error.strerror}.")
-            )
-            broken.append(Broken(folder / META_FILE, cause))
-            continue
-        fresh[key] = entry
-        components.append(Component(entry["meta"], folder, entry["digest"], repository.name))
-    if cache_path and (changed or set(fresh) != set(cached)):
-        try:
-            write_atomic(cache_path, json.dumps({"stamp": stamp, "components": fresh}), what="the cached index")
-        except CrError:
-            pass  # A cache that cannot be written costs time, never an answer.
-    return components, broken
+    catalogue = open_catalogue(repository, cache_dir, offline=True)
+    return catalogue.rows, list(catalogue.broken)
 
 
 def load_index(
     repositories: Iterable[Repository],
     cache_dir: Path | None,
     *,
-    admit: Callable[[Component], bool] = lambda _: True,
+    admit: Admit | None = None,
+    offline: bool = False,
 ) -> Index:
     """Return one index over `repositories`; where two have the same version, the earlier one wins.
 
     Args:
         repositories: where components come from.
         cache_dir: folder of the caches; None reads everything afresh.
-        admit: tells whether a component may be in the index; one that may not hides no other.
+        admit: tells what may be in the index; a component that may not hides no other.
+        offline: fetch nothing from registries.
     """
-    seen: dict[str, Component] = {}
-    broken: list[Broken] = []
-    for repository in repositories:
-        components, failures = load_repository(repository, cache_dir)
-        broken.extend(failures)
-        for component in filter(admit, components):
-            seen.setdefault(str(component.reference), component)
-    return Index(tuple(seen.values()), tuple(broken))
+    catalogues = [open_catalogue(repository, cache_dir, offline=offline) for repository in repositories]
+    return Index(catalogues=catalogues, admit=admit)

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from codereef.errors import CrError, NotFoundError, UsageError
-from codereef.meta.component import META_FILE, read_meta
+from codereef.meta.component import META_FILE, Component, read_meta
 from codereef.meta.lint import Finding, Surroundings, lint_folder
+from codereef.meta.reference import Query, tags_of
 from codereef.repo.index import Index, component_folders
 
 
@@ -51,18 +53,18 @@ def lint(paths: Sequence[Path], index: Index) -> LintReport:
             )
         folders.extend(found)
     folders = list(dict.fromkeys(folder.resolve() for folder in folders))
-    names = {c.reference.unversioned for c in index.components}
-    capabilities = {str(c.meta["detects"]) for c in index.components if c.kind == "soft"} | {
-        str(c.meta["provides"]["capability"]) for c in index.components if c.kind == "package"
-    }
-    targets = {str(c.meta["triple"]) for c in index.components if c.kind == "target"}
+    names = {row.key for row in index.rows()}
+    capabilities = set(index.capabilities())
+    targets = {str(c.meta["triple"]) for row in index.rows("target") for c in index.versions("target", row.name)}
     first: dict[tuple[str, str, str], Path] = {}
     twice: list[Finding] = []
+    metas: list[Mapping[str, Any]] = []
     for folder in folders:
         try:
             meta = read_meta(folder / META_FILE)
         except (CrError, OSError):
             continue  # lint_folder tells what is wrong with it.
+        metas.append(meta)
         other = first.setdefault((meta["kind"], meta["name"], meta["version"]), folder)
         if other != folder:
             twice.append(
@@ -80,6 +82,55 @@ def lint(paths: Sequence[Path], index: Index) -> LintReport:
             if key in meta
         }
         targets |= {str(meta["triple"])} if meta["kind"] == "target" else set()
-    surroundings = Surroundings(names.__contains__, tuple(sorted(names)), frozenset(capabilities), frozenset(targets))
+    known = _Known(index, metas)
+    surroundings = Surroundings(
+        names.__contains__,
+        tuple(sorted(names)),
+        frozenset(capabilities),
+        frozenset(targets),
+        known.metas,
+        known.providers,
+        known.detected,
+        known.tagged,
+        known.tags,
+    )
     findings = twice + [finding for folder in folders for finding in lint_folder(folder, surroundings)]
     return LintReport(tuple(folders), tuple(findings))
+
+
+class _Known:
+    """What the linted components and those of the index say, the linted ones instead of the same ones of the index."""
+
+    def __init__(self, index: Index, metas: Sequence[Mapping[str, Any]]) -> None:
+        self._index = index
+        self._own = metas
+        self._linted = {(meta["kind"], meta["name"], meta["version"]) for meta in metas}
+
+    def _with(
+        self, components: Iterable[Component], fits: Callable[[Mapping[str, Any]], bool]
+    ) -> list[Mapping[str, Any]]:
+        others = [c.meta for c in components if (c.kind, c.name, c.version) not in self._linted]
+        return [*(meta for meta in self._own if fits(meta)), *others]
+
+    def metas(self, key: str) -> list[Mapping[str, Any]]:
+        kind, _, name = key.partition(":")
+        return self._with(self._index.versions(kind, name), lambda meta: (meta["kind"], meta["name"]) == (kind, name))
+
+    def providers(self, capability: str) -> list[Mapping[str, Any]]:
+        return self._with(
+            self._index.providers(capability), lambda meta: meta.get("provides", {}).get("capability") == capability
+        )
+
+    def detected(self, capability: str) -> bool:
+        return bool(self._with(self._index.detectors(capability), lambda meta: meta.get("detects") == capability))
+
+    def tagged(self, query: Query) -> list[str]:
+        found = self._with(
+            self._index.tagged(query.kind, query.tags, query.without),
+            lambda meta: meta["kind"] == query.kind and query.fits(tags_of(meta)),
+        )
+        return sorted({f"{meta['kind']}:{meta['name']}" for meta in found if "yanked" not in meta})
+
+    def tags(self, kind: str) -> set[str]:
+        own = {tag for meta in self._own if meta["kind"] == kind for tag in tags_of(meta)}
+        return own | {tag for row in self._index.rows(kind) for tag in (*row.all_tags, row.task) if tag}

@@ -16,7 +16,7 @@ from codereef.disk import human
 from codereef.meta.reference import KINDS
 
 if TYPE_CHECKING:
-    from codereef.meta.component import Component
+    from codereef.meta.component import Component, Published
     from codereef.record.history import Result
 
 
@@ -39,9 +39,9 @@ def search(words: tuple[str, ...], kind: str | None, tags: tuple[str, ...], as_j
             {
                 "components": [
                     {
-                        "reference": str(h.component.reference),
-                        "summary": h.component.meta["summary"],
-                        "repository": h.component.repository,
+                        "reference": h.reference,
+                        "summary": h.row.summary,
+                        "repository": h.repository,
                     }
                     for h in hits
                 ]
@@ -49,11 +49,9 @@ def search(words: tuple[str, ...], kind: str | None, tags: tuple[str, ...], as_j
         )
         return
     if hits:
-        click.echo(
-            table([[str(h.component.reference), h.component.meta["summary"]] for h in hits], ["component", "summary"])
-        )
+        click.echo(table([[h.reference, h.row.summary] for h in hits], ["component", "summary"]))
         return
-    near = nearest(words[0], [c.name for c in index.components]) if words else []
+    near = nearest(words[0], index.names()) if words else []
     click.echo(
         "Nothing fits."
         + (f" Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else " Fewer words find more.")
@@ -69,6 +67,10 @@ def _describe(component: Component) -> dict[str, Any]:
         "repository": component.repository,
         "digest": component.digest,
     }
+    if component.yanked:
+        shown["withdrawn"] = component.yanked
+    if component.published is not None:
+        shown.update(_published(component.published))
     if meta.get("description"):
         shown["description"] = meta["description"]
     for key in ("task", "detects", "tags", "targets", "authors", "homepage"):
@@ -80,15 +82,27 @@ def _describe(component: Component) -> dict[str, Any]:
         shown["variants"] = {
             name: f"{', '.join(v['values'])} (default {v['default']})" for name, v in component.variants.items()
         }
-    from codereef.solve.universe import declared_dependencies
+    from codereef.meta.reference import needs_text
+    from codereef.solve.declared import declared_dependencies
 
     deps = [(role, e) for role, e in declared_dependencies(component)]
     if deps:
-        shown["needs"] = [e["needs"] + (f" {e['version']}" if "version" in e else "") for _, e in deps]
+        shown["needs"] = [needs_text(e["needs"]) + (f" {e['version']}" if "version" in e else "") for _, e in deps]
     if "options" in meta:
         shown["options"] = {name: f"{o['summary']} (default {o['default']})" for name, o in meta["options"].items()}
     if "files" in meta:
         shown["files"] = {f["name"]: f"{human(f['size'])} sha256 {f['sha256'][:16]}…" for f in meta["files"]}
+    return shown
+
+
+def _published(published: Published) -> dict[str, str]:
+    """Return who published a version and whether that is signed, for people."""
+    shown = {
+        "published": f"{published.time[:10]}" + (f" by {published.publisher}" if published.publisher else ""),
+        "signature": f"verified, {published.key}" if published.key else "none: the registry is not signed",
+    }
+    if published.identity:
+        shown["sigstore"] = f"{published.identity}, verified when it is fetched"
     return shown
 
 
@@ -132,6 +146,12 @@ def _result_data(result: Result) -> dict[str, Any]:
     return shown
 
 
+def _published_data(component: Component) -> dict[str, Any] | None:
+    from dataclasses import asdict
+
+    return asdict(component.published) if component.published is not None else None
+
+
 @click.command(
     epilog="\b\nExamples:\n  cr show model:shapes-ssd\n  cr show demo-object-detection\n  cr show latest\n  cr show 1a2b3c4d --json"
 )
@@ -140,8 +160,7 @@ def _result_data(result: Result) -> dict[str, Any]:
 def show(what: str, as_json: bool) -> None:
     """Show a component (`kind:name`, or a name that only one kind has) or a result (its first digits, or `latest`)."""
     current = session()
-    named = any(c.name == what for c in current.index.components)
-    digits = re.fullmatch(r"[0-9a-f]{4,64}", what) is not None and not named
+    digits = re.fullmatch(r"[0-9a-f]{4,64}", what) is not None and what not in current.index.names()
     if what == "latest" or digits or (what.endswith(".json") and Path(what).is_file()):
         from codereef.home import Home
         from codereef.record.history import History
@@ -159,7 +178,10 @@ def show(what: str, as_json: bool) -> None:
                 "reference": str(component.reference),
                 "digest": component.digest,
                 "repository": component.repository,
-                "folder": str(component.root),
+                # What lies in a registry has no folder before it is used.
+                "folder": str(component.place) if isinstance(component.place, Path) else None,
+                "published": _published_data(component),
+                "yanked": component.yanked,
                 "meta": component.meta,
             }
         )
@@ -172,9 +194,15 @@ def show(what: str, as_json: bool) -> None:
 @shared_options
 def versions(component: str, as_json: bool) -> None:
     """List the versions of a component, newest first; for a package also the versions it installs."""
+    from codereef.meta.reference import parse_reference
+
     index = session().index
-    found = index.find(component)
-    rows = index.versions(found.kind, found.name)
+    key = component.partition("@")[0]
+    if key not in index:
+        found = index.find(key)  # a bare name, or an error that says what is near
+        key = found.reference.unversioned
+    reference = parse_reference(key)
+    rows = index.versions(reference.kind, reference.name)
     if as_json:
         print_json(
             {
@@ -184,6 +212,8 @@ def versions(component: str, as_json: bool) -> None:
                         "repository": c.repository,
                         "digest": c.digest,
                         "provides": c.meta.get("provides", {}).get("versions", []),
+                        "yanked": c.yanked,
+                        "published": _published_data(c),
                     }
                     for c in rows
                 ]
@@ -193,10 +223,17 @@ def versions(component: str, as_json: bool) -> None:
     click.echo(
         table(
             [
-                [c.version, c.repository, c.digest[:19], ", ".join(c.meta.get("provides", {}).get("versions", []))]
+                [
+                    c.version,
+                    c.repository,
+                    c.digest[:19],
+                    ", ".join(c.meta.get("provides", {}).get("versions", [])),
+                    (c.published.publisher or "unsigned") if c.published else "",
+                    f"withdrawn: {c.yanked}" if c.yanked else "",
+                ]
                 for c in rows
             ],
-            ["version", "repository", "digest", "provides"],
+            ["version", "repository", "digest", "provides", "publisher", "note"],
         )
     )
 
