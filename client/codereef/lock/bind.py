@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from codereef.detect import Detected
 from codereef.errors import LockError
-from codereef.lock.model import Lock
+from codereef.lock.types import Lock, LockedNode
 from codereef.meta.reference import parse_reference
 from codereef.repo.index import Index
+
+#: Sources of nodes that a machine has by itself.
+FOUND = ("detected", "expected")
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,23 @@ def bind_detected(lock: Lock, detected: Sequence[Detected]) -> tuple[dict[str, D
     """Find every detected node of a lock among what was detected now.
 
     A node is the same when its capability, version and file digest are, and a Python distribution only in the
-    interpreter that its node names.
+    interpreter that its node names. A node that was only expected here has no digest: its version counts, and
+    any version where it has none. So it is for the machine that builds, which may be another one this time: the
+    same software for another processor never has the same bytes.
+
+    Args:
+        lock: the part of a lock that is for this machine (`Lock.for_target`).
+        detected: what this machine has, what is preferred first.
     """
     found: dict[str, Detected] = {}
     differences: list[Difference] = []
-    nodes = {key: node for key, node in lock.nodes.items() if node.source == "detected"}
+    nodes = {key: node for key, node in lock.nodes.items() if node.source in FOUND}
     # A virtual environment's interpreter is a link to the one it was made from: same bytes, never meant.
     same = {
         key: [
             d
-            for d in detected
-            if (d.capability, d.digest, d.version) == (node.capability, node.binary, node.version)
-            and d.facts.get("tool") is not True
+            for d in sorted(detected, key=lambda d: node.binary not in ("", d.digest))
+            if d.capability == node.capability and _same(node, d) and d.facts.get("tool") is not True
         ]
         for key, node in nodes.items()
     }
@@ -72,8 +80,20 @@ def bind_detected(lock: Lock, detected: Sequence[Detected]) -> tuple[dict[str, D
             if others
             else f"this machine has no {node.capability}"
         )
-        differences.append(Difference(key, f"{node.capability} {node.version} ({node.binary[7:19]})", here))
+        differences.append(Difference(key, _locked(node), here))
     return found, differences
+
+
+def _same(node: LockedNode, item: Detected) -> bool:
+    if node.source == "expected" or node.scope == "build":
+        return node.version in ("", item.version)
+    return (item.digest, item.version) == (node.binary, node.version)
+
+
+def _locked(node: LockedNode) -> str:
+    if node.source == "expected":
+        return f"{node.capability} {node.version or 'of any version'}, expected on this target"
+    return f"{node.capability} {node.version} ({node.binary[7:19]})"
 
 
 def _named(item: Detected) -> str:

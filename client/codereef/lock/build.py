@@ -1,68 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
 """From solved graphs to a lock.
 
-A folder in the store is named by what determines its content. For data that is checked by digest (files,
-generated folders) that is the component and its choice of files: the software that fetched or generated it
-does not count, so several configurations and environments share it. For a Python environment it is the
-interpreter and the exact distributions.
+`codereef.lock.keys` names the folders of the nodes, `codereef.lock.names` the nodes. A Python environment is
+named by its interpreter's version, its requirements and its target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from codereef import __version__
 from codereef.canonical import digest_of
-from codereef.errors import MetadataError
-from codereef.lock.model import Lock, LockedConfiguration, LockedEnvironment, LockedFile, LockedNode
+from codereef.lock.keys import BUILDS, Keyed, install_method, keyed, node_facts
+from codereef.lock.names import Draft, named
+from codereef.lock.types import Lock, LockedConfiguration, LockedEnvironment, LockedNode
 from codereef.meta.component import Component
-from codereef.meta.selection import configuration_id, select
-from codereef.solve.candidates import POLICY, Request, TargetFacts
+from codereef.meta.reference import is_capability, parse_reference
+from codereef.meta.selection import configuration_id
+from codereef.meta.versions import satisfies
+from codereef.solve.candidates import POLICY, Request
 from codereef.solve.resolve import Graph, Node
 from codereef.solve.universe import PYTHON
 
+__all__ = ["Kept", "build_lock", "install_method", "node_facts"]
 
-def node_facts(version: str, variants: Mapping[str, str], target: str) -> dict[str, str]:
-    """Return the facts that `when` conditions of a node's metadata can ask for."""
-    return {**variants, "version": version, **TargetFacts.from_triple(target).facts()}
-
-
-def install_method(component: Component) -> str:
-    """Return how a component is installed: `pip`, `download`, `generate`, or "" for one used as it is."""
-    method = component.meta.get("install", {}).get("using", "")
-    return str(method) or ("download" if component.kind == "model" else "")
+_TOOLCHAIN = ("compiler.", "tool.")
 
 
-def _locked_node(node: Node, target: str) -> LockedNode:
+@dataclass(frozen=True)
+class Kept:
+    """What a new lock takes over from the one before, besides ids and distributions.
+
+    Attributes:
+        configurations: those that are not solved again.
+        without: reason by configuration by target, where there is no graph.
+        order: (target, configuration) in the order they are to stand; others come last.
+        moving: Python distributions that may move; None means all of them.
+    """
+
+    configurations: Sequence[LockedConfiguration] = ()
+    without: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    order: Sequence[tuple[str, str]] = ()
+    moving: Collection[str] | None = ()
+
+
+def _locked_node(node: Node, target: str, deps: Mapping[str, LockedNode]) -> LockedNode:
     candidate = node.candidate
     component = candidate.component
-    facts = node_facts(candidate.version, candidate.variants, target)
-    method = install_method(component) if candidate.source == "install" else ""
-    files: tuple[LockedFile, ...] = ()
-    tree = key = ""
-    if method in ("download", "generate"):
-        files = tuple(
-            LockedFile(f["name"], f["sha256"], f["size"]) for f in select(component.meta.get("files", ()), facts)
-        )
-        if method == "generate":
-            matching = select(component.meta["install"]["digests"], facts)
-            if not matching:
-                raise MetadataError(
-                    f"{component.reference} declares no digest for {dict(candidate.variants)}.",
-                    hint="Add it to `install.digests` in its cr.json; what is generated must be checked.",
-                )
-            tree = matching[0]["tree"]
-        content: dict[str, Any] = {
-            "component": component.digest,
-            "version": candidate.version,
-            "variants": dict(candidate.variants),
-            "files": [f.sha256 for f in files],
-            "tree": tree,
-        }
-        key = f"{component.name}-{candidate.version}-{digest_of(content)[7:23]}"
-    found = candidate.detected
+    made = Keyed()
+    if candidate.source == "install":
+        made = keyed(component, candidate.version, candidate.variants, target, deps)
+    found = candidate.detected if candidate.source == "detected" else None
     return LockedNode(
         component=str(component.reference),
         digest=component.digest,
@@ -71,19 +60,51 @@ def _locked_node(node: Node, target: str) -> LockedNode:
         source=candidate.source,
         scope=node.scope,
         deps=dict(node.deps),
-        capability="" if ":" in node.needs else node.needs,
+        capability=node.needs if is_capability(node.needs) else "",
         # `tool` tells which environment runs cr, not what the software is.
         facts={key: value for key, value in found.facts.items() if key != "tool"} if found else {},
         binary=found.digest if found else "",
-        files=files,
-        tree=tree,
-        install_key=key,
+        files=made.files,
+        tree=made.tree,
+        install_key=made.key,
     )
+
+
+def _remembered(graph: Graph, node: Node, locked: LockedNode, old: Lock | None) -> LockedNode:
+    """Return what another machine was seen to have when the lock was made there, instead of what is expected of it."""
+    if locked.source != "expected" or old is None:
+        return locked
+    asked = [entry.constraint for entry in graph.asked.get(node.id, ())]
+    for seen in old.for_target(graph.target).nodes.values():
+        same = (seen.source, seen.capability, seen.scope) == ("detected", locked.capability, locked.scope)
+        fits = locked.version in ("", seen.version) and all(satisfies(seen.version, c) for c in asked)
+        if same and fits and _detector(seen) == _detector(locked):
+            return replace(locked, version=seen.version, source="detected", facts=seen.facts, binary=seen.binary)
+    return locked
+
+
+def _detector(node: LockedNode) -> str:
+    return parse_reference(node.component).unversioned
+
+
+def _draft(graph: Graph, host: str, old: Lock | None) -> Draft:
+    nodes: dict[str, LockedNode] = {}
+    foreign: set[str] = set()
+    for node in graph.nodes:
+        locked = _locked_node(node, graph.target, {role: nodes[key] for role, key in node.deps.items()})
+        nodes[node.id] = _remembered(graph, node, locked, old)
+        built = nodes[node.id].source == "install" and install_method(node.candidate.component) in BUILDS
+        # On one machine nothing is "for the machine that builds": such a dependency tells of another target.
+        crossing = any(nodes[key].scope == "build" for key in node.deps.values())
+        elsewhere = bool(host) and graph.target != host and node.scope == "run" and (built or crossing)
+        if elsewhere or nodes[node.id].source == "expected" or any(key in foreign for key in node.deps.values()):
+            foreign.add(node.id)
+    return Draft(graph.target, nodes, foreign)
 
 
 def _environment(graph: Graph) -> LockedEnvironment | None:
     # The environment is that of the machine that runs; the one that builds may have an interpreter too.
-    python = next((n for n in sorted(graph.nodes, key=lambda n: n.scope != "run") if n.needs == PYTHON), None)
+    python = next((n for n in graph.nodes if n.needs == PYTHON and n.scope == "run"), None)
     if python is None:
         return None
     requirements: set[str] = set()
@@ -96,51 +117,94 @@ def _environment(graph: Graph) -> LockedEnvironment | None:
             requirements.update(
                 r.replace("{version}", candidate.version) for r in candidate.component.meta["install"]["requirements"]
             )
-        elif candidate.detected is not None and "python" in candidate.detected.paths and node.needs != PYTHON:
+        elif _is_distribution(node):
             reused.append(node.id)
     return LockedEnvironment(
         python.id, python.candidate.version, graph.target, tuple(sorted(requirements)), tuple(sorted(reused))
     )
 
 
-def build_lock(solution: Component, graphs: Sequence[Graph], request: Request, old: Lock | None = None) -> Lock:
-    """Return the lock of several solved configurations.
+def _is_distribution(node: Node) -> bool:
+    """Tell whether a node is a Python distribution found, or expected, in the interpreter of the graph."""
+    candidate = node.candidate
+    if candidate.source == "expected":
+        return "python_distribution" in candidate.component.meta.get("find", {})
+    return candidate.detected is not None and "python" in candidate.detected.paths and node.needs != PYTHON
+
+
+def _toolchain(nodes: Mapping[str, LockedNode], keys: Sequence[str], graph: Graph) -> dict[str, str]:
+    """Return the compilers and tools that the builds of a graph are made with, by capability."""
+    found: dict[str, str] = {}
+    for key, node in zip(keys, graph.nodes):
+        if nodes[key].source != "install" or install_method(node.candidate.component) not in BUILDS:
+            continue
+        for dep in sorted(nodes[key].deps.values()):
+            capability = nodes[dep].capability
+            if capability.startswith(_TOOLCHAIN) and found.setdefault(capability, dep) != dep:
+                found[f"{capability}@{nodes[dep].version}"] = dep
+    return found
+
+
+def build_lock(
+    solution: Component,
+    graphs: Sequence[Graph],
+    request: Request,
+    old: Lock | None = None,
+    *,
+    host: str = "",
+    kept: Kept | None = None,
+) -> Lock:
+    """Return the lock of several solved configurations, for one target or several.
 
     Environments whose requirements and interpreter are those of `old` keep its exact distributions; the
-    others have none yet (`with_distributions`).
+    others have none yet. What `old` has keeps its ids and the keys of others (`x-…`).
+
+    Args:
+        solution: the component.
+        graphs: solved configurations.
+        request: what the user asked for.
+        old: the lock there was before.
+        host: triple of the machine that solved.
+        kept: what of `old` is not solved again.
     """
-    nodes: dict[str, LockedNode] = {}
-    environments: dict[str, LockedEnvironment] = {}
-    configurations: list[LockedConfiguration] = []
-    for graph in graphs:
-        renamed: dict[str, str] = {}
-        for node in graph.nodes:
-            locked = _locked_node(node, graph.target)
-            locked = replace(locked, deps={role: renamed[key] for role, key in locked.deps.items()})
-            identifier, copy = node.id, 2
-            # The same choice with other dependencies is another node.
-            while identifier in nodes and nodes[identifier] != locked:
-                identifier, copy = f"{node.id}#{copy}", copy + 1
-            nodes[identifier] = locked
-            renamed[node.id] = identifier
+    kept = kept or Kept()
+    held = {key for c in kept.configurations for key in c.nodes}
+    drafts = [_draft(graph, host, old) for graph in graphs]
+    nodes, renames = named(drafts, old.nodes if old else {}, held)
+    environments = {
+        c.environment: old.environments[c.environment] for c in kept.configurations if old and c.environment
+    }
+    before = {(c.id, c.target): c for c in old.configurations} if old else {}
+    configurations: list[LockedConfiguration] = list(kept.configurations)
+    for graph, renamed in zip(graphs, renames):
+        keys = tuple(renamed[n.id] for n in graph.nodes)
         environment = _environment(graph)
         name = ""
         if environment is not None:
             environment = replace(
-                environment, python=renamed[environment.python], reused=tuple(renamed[r] for r in environment.reused)
+                environment,
+                python=renamed[environment.python],
+                python_version=nodes[renamed[environment.python]].version,
+                reused=tuple(renamed[r] for r in environment.reused),
             )
-            name = f"python-{environment.python_version}-{digest_of([environment.requirements, environment.reused, environment.target])[7:15]}"
-            environments[name] = _known(environment, old)
+            name = environment_id(environment)
+            environments[name] = _known(name, environment, old, kept.moving)
+        identifier = configuration_id(graph.variants)
+        known = before.get((identifier, graph.target))
         configurations.append(
             LockedConfiguration(
-                configuration_id(graph.variants),
+                identifier,
                 graph.target,
                 dict(graph.variants),
                 renamed[graph.root],
-                tuple(renamed[n.id] for n in graph.nodes),
+                keys,
                 name,
+                _toolchain(nodes, keys, graph),
+                known.extra if known else {},
             )
         )
+    places = {pair: place for place, pair in enumerate(kept.order)}
+    configurations.sort(key=lambda c: places.get((c.target, c.id), len(places)))
     return Lock(
         __version__,
         POLICY,
@@ -150,17 +214,32 @@ def build_lock(solution: Component, graphs: Sequence[Graph], request: Request, o
         tuple(configurations),
         nodes,
         environments,
+        {target: dict(reasons) for target, reasons in kept.without.items() if reasons},
+        old.extra if old else {},
     )
 
 
-def _known(environment: LockedEnvironment, old: Lock | None) -> LockedEnvironment:
-    for other in old.environments.values() if old else ():
+def environment_id(environment: LockedEnvironment) -> str:
+    """Return the name of an environment in its lock."""
+    content = [environment.requirements, environment.reused, environment.target]
+    return f"python-{environment.python_version or 'any'}-{digest_of(content)[7:15]}"
+
+
+def _known(
+    name: str, environment: LockedEnvironment, old: Lock | None, moving: Collection[str] | None
+) -> LockedEnvironment:
+    for other_name, other in old.environments.items() if old else ():
+        if other_name == name:
+            environment = replace(environment, extra=other.extra)
         same = (other.python_version, other.target, other.requirements, other.reused) == (
             environment.python_version,
             environment.target,
             environment.requirements,
             environment.reused,
         )
-        if same and other.install_key:
-            return replace(environment, distributions=other.distributions, install_key=other.install_key)
+        stays = moving is not None and all(d.name not in moving for d in other.distributions)
+        if same and other.install_key and stays:
+            return replace(
+                environment, distributions=other.distributions, install_key=other.install_key, extra=other.extra
+            )
     return environment

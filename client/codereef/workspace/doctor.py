@@ -70,7 +70,7 @@ def _repositories(session: Session) -> list[Check]:
         settings = config.effective(session.home)
     except CrError as error:
         return [Check("settings", "bad", error.message, error.hint)]
-    checks = [Check("components", "ok", f"{len(index.components)} in the index")]
+    checks = [Check("components", "ok", f"{len(index.rows())} in the index")]
     checks += [Check("components", "bad", broken.error.message, broken.error.hint) for broken in index.broken]
     set_here = [f"{name} from {origin}" for name, (_, origin) in settings.items() if origin != "default"]
     return [*checks, Check("settings", "ok", ", ".join(set_here) or "all default")]
