@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from codereef.errors import StorageError
 
@@ -133,7 +133,7 @@ def write_atomic(path: Path, data: bytes | str, what: str | None = None) -> None
         StorageError: it cannot be written, for whatever reason; nothing is left behind.
     """
     name = what or path.name
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with storing(name, path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,54 +155,174 @@ def write_atomic(path: Path, data: bytes | str, what: str | None = None) -> None
         ) from error
 
 
-def _reflink(src: Path, dst: Path) -> bool:
-    """Try to make `dst` share the blocks of `src`; return whether the file system can."""
+Sharing = Literal["hard link", "reflink", "copy"]
+#: What became of sharing blocks between two file systems (their device numbers), asked once.
+_REFLINKS: dict[tuple[int, int], bool] = {}
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
+
+
+def _clone(src: Path, dst: Path) -> bool:
+    """Make `dst` share the blocks of `src` or be a copy; return whether blocks are shared."""
     import fcntl
 
-    with src.open("rb") as source, dst.open("wb") as target:
-        try:
-            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-        except OSError:
-            return False
-    return True
+    shared = False
+    with src.open("rb") as source, dst.open("xb") as target:
+        status = os.fstat(source.fileno())
+        pair = (status.st_dev, os.fstat(target.fileno()).st_dev)
+        if _REFLINKS.get(pair, True):
+            try:
+                fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+                shared = True
+            except OSError:
+                # An empty file has no blocks to share and says nothing of the file system.
+                if status.st_size:
+                    _REFLINKS[pair] = False
+        if not shared:
+            shutil.copyfileobj(source, target, CHUNK)
+        # The rights to read and to execute: a blob is read-only, whatever way it comes.
+        os.fchmod(target.fileno(), status.st_mode & 0o777)
+        target.flush()
+        os.fsync(target.fileno())
+    return shared
 
 
-def link_or_copy(src: Path, dst: Path) -> None:
+def link_or_copy(src: Path, dst: Path) -> Sharing:
     """Put the file `src` at `dst`: a hard link where possible, else shared blocks, else a copy.
 
     An existing `dst` is replaced. Whoever wants to change the file must replace it, not write into it.
 
+    Returns:
+        How the two share their bytes; an empty file that had to be copied counts as a copy.
+
     Raises:
         StorageError: the place cannot be written to; nothing is left behind.
     """
-    beside = dst.with_name(f".{dst.name}.{secrets.token_hex(4)}")
     with storing(dst.name, dst.parent):
+        try:
+            os.link(src, dst)
+            return "hard link"
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+        beside = dst.with_name(f".{dst.name}.{os.urandom(4).hex()}"[:255])
+        how: Sharing = "hard link"
         try:
             try:
                 os.link(src, beside)
             except OSError as error:
-                if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
+                if error.errno not in _NO_LINK:
                     raise
-                if not _reflink(src, beside):
-                    shutil.copyfile(src, beside)
-                with beside.open("rb") as stream:
-                    os.fsync(stream.fileno())
+                how = "reflink" if _clone(src, beside) else "copy"
             os.replace(beside, dst)
         finally:
             # A rename onto a link of the same file does nothing and leaves the first name.
             beside.unlink(missing_ok=True)
+    return how
+
+
+def sharing(src: Path, dst: Path) -> Sharing:
+    """Return how a file in the folder `src` can be put into the folder `dst`, by trying it.
+
+    Raises:
+        StorageError: one of them cannot be written to.
+    """
+    name = f".probe.{os.urandom(4).hex()}"
+    one, other = src / name, dst / f"{name}.link"
+    with storing("a probe file", dst):
+        try:
+            one.write_bytes(b"probe")
+            return link_or_copy(one, other)
+        finally:
+            one.unlink(missing_ok=True)
+            other.unlink(missing_ok=True)
+
+
+def link_tree(files: Iterable[tuple[str, str]], source: Path, target: Path) -> dict[Sharing, int]:
+    """Put many files into a folder that has none of them yet, by hard link where possible.
+
+    Faster than one `link_or_copy` after the other: folders are made once and held open, and names are short.
+
+    Args:
+        files: for each the path below `source` and the path below `target`, with `/` between their parts.
+        source: where they are.
+        target: where they shall be.
+
+    Returns:
+        How many share their bytes in which way.
+
+    Raises:
+        StorageError: the place cannot be written to; what was linked stays.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    folders: dict[str, list[tuple[str, str]]] = {}
+    for path, wanted in files:
+        folder, _, name = wanted.rpartition("/")
+        folders.setdefault(folder, []).append((path, name))
+    # A link is the kernel's work and locks the folder it goes to: several folders at a time.
+    threads = min(4, len(os.sched_getaffinity(0)), len(folders)) or 1
+    counts: dict[Sharing, int] = {}
+    with storing("linked files", target), ThreadPoolExecutor(threads) as pool:
+        base = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # Folders first: a thread that makes one must not meet another that makes its parent.
+            for folder in folders:
+                (target / folder).mkdir(parents=True, exist_ok=True)
+            jobs = [
+                pool.submit(_link_folder, base, source, target / folder, names) for folder, names in folders.items()
+            ]
+            try:
+                for job in jobs:
+                    for how, count in job.result().items():
+                        counts[how] = counts.get(how, 0) + count
+            finally:
+                pool.shutdown(cancel_futures=True)
+        finally:
+            os.close(base)
+    return counts
+
+
+def _link_folder(base: int, source: Path, place: Path, names: Iterable[tuple[str, str]]) -> dict[Sharing, int]:
+    counts: dict[Sharing, int] = {}
+    linked = 0
+    here = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for path, name in names:
+            try:
+                os.link(path, name, src_dir_fd=base, dst_dir_fd=here)
+                linked += 1
+            except OSError as error:
+                if error.errno not in (*_NO_LINK, errno.EEXIST):
+                    raise
+                how = link_or_copy(source / path, place / name)
+                counts[how] = counts.get(how, 0) + 1
+    finally:
+        os.close(here)
+    if linked:
+        counts["hard link"] = counts.get("hard link", 0) + linked
+    return counts
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or folder with all that is in it, also where folders in it are read-only."""
+    """Remove a file or folder with all that is in it, also where folders in it are read-only or others remove it too."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
     try:
         shutil.rmtree(path)
-    except FileNotFoundError:
         return
+    except FileNotFoundError:
+        pass
     except PermissionError:
         for base, _, _ in os.walk(path):
-            os.chmod(base, 0o700)
-        shutil.rmtree(path)
+            with contextlib.suppress(OSError):
+                os.chmod(base, 0o700)
+    # Once more, past what another process has removed meanwhile; whatever cannot be removed is told.
+    shutil.rmtree(path, onerror=_unless_gone)
+
+
+def _unless_gone(_function: object, _path: str, problem: tuple[object, BaseException, object]) -> None:
+    if not isinstance(problem[1], FileNotFoundError):
+        raise problem[1]

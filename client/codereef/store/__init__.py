@@ -13,7 +13,8 @@ from __future__ import annotations
 from codereef.disk import link_or_copy
 
 from .prefix import Build, Prefix
+from .roots import Roots
 from .store import Store
 from .tree import tree_digest
 
-__all__ = ["Build", "Prefix", "Store", "link_or_copy", "tree_digest"]
+__all__ = ["Build", "Prefix", "Roots", "Store", "link_or_copy", "tree_digest"]

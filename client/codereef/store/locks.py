@@ -92,17 +92,26 @@ def locked(
                 told = True
                 waiting()
             time.sleep(_POLL)
-        with _guard:
-            _held.add(handle)
         try:
-            yield
+            with kept(handle):
+                yield
         finally:
-            with _guard:
-                _held.discard(handle)
             # Unlock rather than only close: a child may still have the file open.
             fcntl.flock(handle, fcntl.LOCK_UN)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def kept(handle: int) -> Iterator[None]:
+    """Hand the open file of a lock to the children that are started during the block (`inherited`)."""
+    with _guard:
+        _held.add(handle)
+    try:
+        yield
+    finally:
+        with _guard:
+            _held.discard(handle)
 
 
 @contextlib.contextmanager

@@ -17,8 +17,7 @@ import hashlib
 import os
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from codereef.canonical import sha256_file
@@ -35,9 +34,10 @@ from codereef.disk import (
 )
 from codereef.errors import IntegrityError, StorageError
 
-from . import locks
+from . import contents, locks, stamps, use
 from .prefix import Build, Prefix, read_prefix
-from .tree import LISTING, listing_digest, tree_problems
+from .sweep import sweep
+from .tree import LISTING, listing_digest
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -45,9 +45,11 @@ _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This folder is a cache of CodeReef: what is in it can be fetched or built again.\n"
 )
-_SWEEP_EVERY = 600.0  # seconds between two looks for leftovers
-_KEEP_PARTIAL = 14 * 86400.0
-_KEEP_LOG = 30 * 86400.0
+
+
+def _listing_agrees(prefix: Prefix) -> bool:
+    wanted = prefix.tree or prefix.listed
+    return wanted is None or listing_digest((prefix.path / LISTING).read_bytes()) == wanted
 
 
 class Store:
@@ -55,16 +57,21 @@ class Store:
 
     Args:
         root: the store's folder.
+        once: look at an installed folder once, for the life of this object: for a command, not for a service.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, once: bool = False) -> None:
         self.root = root.absolute()
-        base = self.root / "v1"
+        base = self.base = self.root / "v1"
         self.blobs = base / "blobs" / "sha256"
         self.prefixes = base / "prefixes"
         self.tmp = base / "tmp"
         self.logs = self.tmp / "logs"
         self.locks = base / "locks"
+        self._once = once
+        self._thorough = False
+        self._sound: set[str] = set()
+        self._read: set[str] = set()
 
     @classmethod
     def default(cls) -> Store:
@@ -107,10 +114,28 @@ class Store:
             StorageError: not had in time, or locks cannot be made here.
         """
         self.prepare()
-        with locks.locked(self._lock_path(name), waiting=waiting, timeout=timeout):
+        with locks.locked(self.lock_path(name), waiting=waiting, timeout=timeout):
             yield
 
-    def _lock_path(self, name: str) -> Path:
+    @contextlib.contextmanager
+    def using(self, keys: Iterable[str], blobs: Iterable[str] = ()) -> Iterator[None]:
+        """Keep folders and files from being collected until the block ends, or this process and its children do.
+
+        Say so before looking whether they are there; they may also be such as are only going to be built. Children
+        take part where they are started with `pass_fds` of `locks.inherited`. It also notes when they were last used.
+
+        Args:
+            keys: keys of installed folders.
+            blobs: SHA-256 of files.
+
+        Raises:
+            StorageError: the disk is full or failing. A store that can only be read is used without a word.
+        """
+        with use.using(self.base, keys, blobs):
+            yield
+
+    def lock_path(self, name: str) -> Path:
+        """Return the file of the lock of that name."""
         if not _KEY.fullmatch(name):
             name = "x-" + hashlib.sha256(name.encode()).hexdigest()[:40]
         return self.locks / f"{name}.lock"
@@ -156,6 +181,9 @@ class Store:
             final.parent.mkdir(exist_ok=True)
         if move:
             self._check(source, source.stat().st_size, size, None if verified else sha256_file(source), sha256)
+            if self._has(final, sha256, size):
+                source.unlink()
+                return final
             with storing(source.name, final.parent):
                 with source.open("rb") as stream:
                     os.fsync(stream.fileno())
@@ -180,8 +208,19 @@ class Store:
                 context={"file": str(source), "expected": sha256, "found": found},
             )
 
+    @staticmethod
+    def _has(final: Path, sha256: str, size: int) -> bool:
+        """Tell whether the store has that file and it is sound: the same file again would share nothing."""
+        try:
+            return final.stat().st_size == size and sha256_file(final) == sha256
+        except OSError:
+            return False
+
     def _copy_in(self, source: Path, final: Path, sha256: str, size: int) -> None:
         self._check(source, source.stat().st_size, size, None, sha256)
+        if self._has(final, sha256, size):
+            self._check(source, size, size, sha256_file(source), sha256)
+            return
         require_space(size, source.name, self.tmp)
         beside = self.tmp / f"blob.{sha256}@{secrets.token_hex(4)}"
         digest = hashlib.sha256()
@@ -252,6 +291,8 @@ class Store:
             finally:
                 if build.result is None:
                     remove_tree(path)
+                elif build.checked is not None:
+                    stamps.trust(self.base / "checked" / key, build.checked)
 
     def _remove_leftovers(self, key: str) -> None:
         """Remove what a killed build of `key` left; its lock is held by the caller."""
@@ -267,29 +308,54 @@ class Store:
         final = self._prefix_path(key)
         if not final.exists():
             return False
+        self._sound.discard(key)
+        self._read.discard(key)
         with self.lock(f"prefix.{key}"[:200]), storing(f"(the removal of) {key}", self.prefixes):
             away = self.tmp / f"build.{key}@{secrets.token_hex(4)}"
-            final.rename(away)
+            try:
+                final.rename(away)
+            except FileNotFoundError:
+                return False  # another process was first
             remove_tree(away)
         return True
 
     def verify_prefix(self, key: str) -> list[str]:
         """Return what is wrong with an installed folder, one sentence each; nothing where all is well.
 
-        Only folders committed with a digest can be compared file by file.
+        Every file is read, unless the folder was found sound before and the kernel says that nobody has touched it
+        since (`stamps`). A store made with `once` does not look again at all at what it has found sound itself.
         """
         found = self.prefix(key)
         if found is None:
             return [f"{key} is not installed"]
-        if found.tree is None:
+        if key in self._read or (self._once and not self._thorough and key in self._sound):
             return []
+        mark, base = self.base / "checked" / key, found.tree or found.listed or ""
         try:
-            listing = (found.path / LISTING).read_bytes()
+            before, latest = stamps.state(found.path)
+            if not self._thorough and stamps.trusted(mark, f"{before} {base}") and _listing_agrees(found):
+                self._sound.add(key)
+                return []
+            still = stamps.settled(self.tmp, latest)
+            problems = contents.check(found)
+            if not problems and still and stamps.state(found.path)[0] == before:
+                stamps.trust(mark, f"{before} {base}")
         except OSError as error:
-            return [f"{LISTING} cannot be read: {error.strerror}"]
-        if listing_digest(listing) != found.tree:
-            return [f"{LISTING} does not agree with the digest {found.tree} in the manifest"]
-        return tree_problems(found.path, listing)
+            return [f"{error.filename or found.path} cannot be read: {error.strerror}"]
+        if not problems:
+            self._sound.add(key)
+            if self._once and self._thorough:
+                self._read.add(key)
+        return problems
+
+    @contextlib.contextmanager
+    def reading_all(self) -> Iterator[None]:
+        """Let `verify_prefix` read every file during the block, whatever was found before."""
+        before, self._thorough = self._thorough, True
+        try:
+            yield
+        finally:
+            self._thorough = before
 
     def ls(self) -> tuple[Prefix, ...]:
         """Return every complete installed folder, by key."""
@@ -302,51 +368,15 @@ class Store:
 
     # -- leftovers -----------------------------------------------------------------------------------------
 
-    def sweep(self, *, force: bool = False) -> int:
+    def sweep(self, *, force: bool = False, partials: bool = False) -> int:
         """Remove what dead processes left behind; return how many things were removed.
 
         Looks at most every ten minutes unless `force`. A thing is removed only while the lock of its owner is
         held, so nothing that a living process works on is touched.
+
+        Args:
+            force: look now.
+            partials: remove parts of downloads too that nobody goes on with now.
         """
         self.prepare()
-        mark = self.tmp / "swept"
-        now = time.time()
-        with contextlib.suppress(OSError):
-            if not force and 0 <= now - mark.stat().st_mtime < _SWEEP_EVERY:
-                return 0
-        removed = 0
-        with contextlib.suppress(OSError):
-            mark.touch()
-            removed += sum(self._sweep_one(path, now) for path in list(self.tmp.iterdir()))
-            removed += sum(self._sweep_log(path, now) for path in list(self.logs.iterdir()))
-            for path in list(self.prefixes.iterdir()):
-                if read_prefix(path) is None:
-                    with locks.attempt(self._lock_path(f"prefix.{path.name}"[:200])) as mine:
-                        if mine and path.exists() and read_prefix(path) is None:
-                            remove_tree(path)
-                            removed += 1
-        return removed
-
-    def _sweep_one(self, path: Path, now: float) -> bool:
-        kind, _, rest = path.name.partition(".")
-        owner = rest.partition("@")[0]
-        if kind == "build":
-            lock = f"prefix.{owner}"[:200]
-        elif kind == "partial" and now - path.lstat().st_mtime > _KEEP_PARTIAL:
-            lock = f"download.{owner}"
-        elif kind == "blob" and now - path.lstat().st_mtime > 3600:
-            # Copies have no lock of their own; none goes an hour without writing a byte.
-            lock = f"blob.{owner}"
-        else:
-            return False
-        with locks.attempt(self._lock_path(lock)) as mine:
-            if mine:
-                remove_tree(path)
-            return mine
-
-    @staticmethod
-    def _sweep_log(path: Path, now: float) -> bool:
-        if now - path.lstat().st_mtime <= _KEEP_LOG:
-            return False
-        path.unlink(missing_ok=True)
-        return True
+        return sweep(self, force=force, partials=partials)

@@ -6,52 +6,121 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from codereef.canonical import sha256_file
 from codereef.errors import IntegrityError
+
+from .hashing import digests
 
 MANIFEST = ".codereef-prefix.json"
 LISTING = ".codereef-prefix.files"
+OWN = (MANIFEST, LISTING)
 
 
-def _files(path: Path) -> list[tuple[bytes, Path, int]]:
-    found: list[tuple[bytes, Path, int]] = []
-    pending = [path]
-    while pending:
-        folder = pending.pop()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if folder == path and entry.name in (MANIFEST, LISTING):
-                    continue
-                here = Path(entry.path)
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode):
-                    pending.append(here)
-                elif stat.S_ISREG(status.st_mode):
-                    name = os.fsencode(here.relative_to(path).as_posix())
-                    if b"\n" in name:
-                        raise IntegrityError(f"{here!s:.200} has a line break in its name; no digest is defined.")
-                    found.append((name, here, status.st_size))
-                else:
-                    kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
-                    raise IntegrityError(
-                        f"{here} is {kind}; the digest of a folder covers regular files only.",
-                        hint="Put the file itself in its place.",
-                    )
-    found.sort(key=lambda item: item[0])
-    return found
+@dataclass(frozen=True)
+class Entry:
+    """A file of a folder.
+
+    Attributes:
+        name: relative path, as bytes.
+        path: whole path.
+        status: what `lstat` says.
+    """
+
+    name: bytes
+    path: str
+    status: os.stat_result
+
+    @property
+    def link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return stat.S_ISLNK(self.status.st_mode)
 
 
-def tree_listing(path: Path) -> bytes:
-    """Return `<sha256> <size> <relative/posix/path>` and a line break for each file, sorted bytewise by path.
+def entries(path: Path) -> list[Entry]:
+    """Return every file and symbolic link below `path`, sorted bytewise by relative path.
 
     The store's own two files at the top are left out. Empty folders do not count.
 
     Raises:
+        IntegrityError: there is a device, a socket or a pipe, or a name with a line break.
+        OSError: a folder cannot be read.
+    """
+    found: list[Entry] = []
+    pending = [(str(path), b"")]
+    while pending:
+        folder, prefix = pending.pop()
+        with os.scandir(folder) as items:
+            for item in items:
+                if not prefix and item.name in OWN:
+                    continue
+                name = prefix + os.fsencode(item.name)
+                status = item.stat(follow_symlinks=False)
+                kind = stat.S_IFMT(status.st_mode)
+                if kind == stat.S_IFDIR:
+                    pending.append((item.path, name + b"/"))
+                    continue
+                if b"\n" in name:
+                    raise IntegrityError(f"{item.path!s:.200} has a line break in its name; no digest is defined.")
+                if kind not in (stat.S_IFREG, stat.S_IFLNK):
+                    raise IntegrityError(
+                        f"{item.path} is not a regular file; the digest of a folder covers regular files only.",
+                        hint="Put the file itself in its place.",
+                    )
+                found.append(Entry(name, item.path, status))
+    found.sort(key=lambda entry: entry.name)
+    return found
+
+
+def link_digest(path: str) -> tuple[str, int]:
+    """Return what a listing has for a symbolic link: `>` and the SHA-256 of where it points, and that text's length."""
+    text = os.fsencode(Path(path).readlink())
+    return ">" + hashlib.sha256(text).hexdigest(), len(text)
+
+
+def tree_listing(
+    path: Path,
+    *,
+    links: bool = False,
+    without: Collection[bytes] = (),
+    jobs: int | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> bytes:
+    """Return `<sha256> <size> <relative/posix/path>` and a line break for each file, sorted bytewise by path.
+
+    The store's own two files at the top are left out. Empty folders do not count.
+
+    Args:
+        path: the folder.
+        links: list symbolic links too, as `><sha256 of the text> <its length> <path>`, instead of refusing them.
+        without: relative paths to leave out.
+        jobs: how many files to read at once; the number of cores by default.
+        on_bytes: is told of bytes that were read.
+
+    Raises:
         IntegrityError: there is a symbolic link, a device or a name with a line break.
     """
-    lines = [b"%s %d %s\n" % (sha256_file(file).encode(), size, name) for name, file, size in _files(path)]
+    found = [entry for entry in entries(path) if entry.name not in without]
+    for entry in found:
+        if entry.link and not links:
+            raise IntegrityError(
+                f"{entry.path} is a symbolic link; the digest of a folder covers regular files only.",
+                hint="Put the file itself in its place.",
+            )
+    files = [(entry.path, entry.status.st_size) for entry in found if not entry.link]
+    answers = iter(digests(files, jobs=jobs, on_bytes=on_bytes))
+    lines = []
+    for entry in found:
+        if entry.link:
+            digest, size = link_digest(entry.path)
+        else:
+            answer, size = next(answers), entry.status.st_size
+            if isinstance(answer, OSError):
+                raise answer
+            digest = answer
+        lines.append(b"%s %d %s\n" % (digest.encode(), size, entry.name))
     return b"".join(lines)
 
 
@@ -69,29 +138,31 @@ def tree_digest(path: Path) -> str:
     return listing_digest(tree_listing(path))
 
 
-def tree_problems(path: Path, recorded: bytes) -> list[str]:
-    """Return one sentence for each file that is missing, changed or extra compared with a recorded listing."""
-    try:
-        found = tree_listing(path)
-    except IntegrityError as error:
-        return [error.message]
-    if found == recorded:
-        return []
+def read_listing(listing: bytes) -> Mapping[bytes, tuple[str, int]]:
+    """Return digest and size by name from a listing.
 
-    def by_name(listing: bytes) -> dict[bytes, tuple[bytes, bytes]]:
-        rows = (line.split(b" ", 2) for line in listing.split(b"\n") if line)
-        return {name: (digest, size) for digest, size, name in rows}
+    Raises:
+        ValueError: it is none.
+    """
+    rows = (line.split(b" ", 2) for line in listing.split(b"\n") if line)
+    return {name: (digest.decode("ascii"), int(size)) for digest, size, name in rows}
 
-    was, now = by_name(recorded), by_name(found)
-    problems = []
-    for name in sorted(was.keys() | now.keys()):
-        shown = os.fsdecode(name)
-        if name not in now:
-            problems.append(f"{shown} is missing")
-        elif name not in was:
-            problems.append(f"{shown} was not there when it was installed")
-        elif was[name][1] != now[name][1]:
-            problems.append(f"{shown} has {int(now[name][1])} bytes instead of {int(was[name][1])}")
-        elif was[name][0] != now[name][0]:
-            problems.append(f"{shown} has other contents (sha256 {now[name][0].decode()})")
-    return problems
+
+def difference(name: bytes, was: tuple[str, int] | None, now: tuple[str, int] | None) -> str:
+    """Return a sentence on what became of a file, or "" where it is as it was.
+
+    Args:
+        name: relative path.
+        was: digest and size when it was installed; None where it was not there.
+        now: digest and size now; None where it is not there.
+    """
+    shown = os.fsdecode(name)
+    if was is None:
+        return f"{shown} was not there when it was installed"
+    if now is None:
+        return f"{shown} is missing"
+    if was[0][:1] == ">" or now[0][:1] == ">":
+        return "" if was == now else f"{shown} points elsewhere or is no longer the link or file it was"
+    if was[1] != now[1]:
+        return f"{shown} has {now[1]} bytes instead of {was[1]}"
+    return "" if was[0] == now[0] else f"{shown} has other contents (sha256 {now[0]})"
