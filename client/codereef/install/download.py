@@ -3,7 +3,8 @@
 
 What the store has costs nothing. Otherwise the mirrors are asked first (`<mirror>/sha256/<hex>`), then the
 file's own addresses in their order; http(s) transfers run in parallel, resume where they ended, and are
-tried again with growing pauses when a server or connection is in trouble.
+tried again with growing pauses when a server or connection is in trouble. No host is asked for more than a few
+files at a time; meanwhile files of other hosts come.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import contextlib
 import errno
 import random
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +23,14 @@ from codereef.disk import FULL, human, require_space
 from codereef.errors import CrError, DownloadError, IntegrityError, StorageError
 from codereef.store import Store
 
-from .progress import Progress
+from .progress import Expecting, Progress
+from .queue import Queue
 from .redact import redact
 from .transport import Broken, Refused, Stopped, Transfer, new_session
 
 if TYPE_CHECKING:
     import requests
 
-_PER_HOST = 4  # transfers at once from one host
 _FIRST_PAUSE = 0.5  # seconds before the second try; doubled each time
 _LONGEST_PAUSE = 20.0
 _LEAVE = 2.0  # seconds the transfers get to end when the user interrupts
@@ -63,8 +63,11 @@ class Settings:
         mirrors: folders or http(s)/file addresses that hold `sha256/<hex>`.
         offline: use no network; folders and file addresses only.
         jobs: files fetched at once.
+        per_host: files fetched at once from one host.
         timeout: seconds without an answer or a byte before a try counts as failed.
         retries: further tries at one address.
+        wheels: folders of Python wheels that the installer of distributions may use.
+        no_index: take distributions from `wheels` alone, and ask no package index.
     """
 
     mirrors: tuple[str, ...] = ()
@@ -72,6 +75,9 @@ class Settings:
     jobs: int = 8
     timeout: float = 30.0
     retries: int = 4
+    per_host: int = 4
+    wheels: tuple[Path, ...] = ()
+    no_index: bool = False
 
 
 @dataclass
@@ -113,7 +119,8 @@ class _Fetcher:
     def _host(self, url: str) -> Iterator[None]:
         """Hold one of the places at a host."""
         with self._guard:
-            places = self._hosts.setdefault(urlsplit(url).netloc, threading.BoundedSemaphore(_PER_HOST))
+            most = max(1, self._settings.per_host)
+            places = self._hosts.setdefault(_host_of(url), threading.BoundedSemaphore(most))
         while not places.acquire(timeout=0.1):
             if self.stop.is_set():
                 raise Stopped
@@ -163,6 +170,7 @@ class _Fetcher:
         except IntegrityError as error:
             attempts.add(address, error.message)
             attempts.found.append((redact(address), str(error.context.get("found") or error.message)))
+            self._wrong(file, address)
         except OSError as error:
             attempts.add(address, f"it cannot be read ({error.strerror})")
         return None
@@ -198,7 +206,12 @@ class _Fetcher:
         attempts.add(address, f"the SHA-256 is {transfer.sha256}")
         attempts.found.append((redact(address), transfer.sha256))
         transfer.restart()
+        self._wrong(file, address)
         return None
+
+    def _wrong(self, file: RemoteFile, address: str) -> None:
+        """Tell that an address gave other bytes: whoever runs a mirror has to hear of it, though the next one helps."""
+        self._progress.note(f"{file.name}: {redact(address)} has other content than it should; not used")
 
     def _from_address(self, file: RemoteFile, url: str, transfer: Transfer, attempts: _Attempts) -> bool:
         """Try one address as often as the settings allow; return whether all bytes are there."""
@@ -225,12 +238,18 @@ class _Fetcher:
                 if transfer.have > before:
                     pause = _FIRST_PAUSE
                 # Spread, so that many clients of a server in trouble do not come back at once.
-                wait = error.wait if error.wait is not None else pause * random.uniform(0.75, 1.25)
+                spread = pause * random.uniform(0.75, 1.25)
+                wait = spread if error.wait is None else max(error.wait, spread)
                 self._progress.note(f"{file.name}: {redact(str(error))}; trying again in {wait:.1f} s")
                 if self.stop.wait(wait):
                     raise Stopped from error
                 pause = min(pause * 2, _LONGEST_PAUSE)
         return False
+
+
+def _host_of(url: str) -> str:
+    """Return the host of an address as limits count it: without user, with port."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 def _addresses(file: RemoteFile, mirrors: Sequence[str]) -> tuple[list[tuple[Path, str]], list[str]]:
@@ -279,6 +298,12 @@ def _failure(file: RemoteFile, attempts: _Attempts, settings: Settings) -> CrErr
     )
 
 
+def _first_host(file: RemoteFile, settings: Settings) -> str:
+    local, remote = _addresses(file, settings.mirrors)
+    # The places in `_Fetcher` hold the limit; this only spreads the work, and a folder is asked before any host.
+    return "" if local or settings.offline or not remote else _host_of(remote[0])
+
+
 def fetch(files: Sequence[RemoteFile], store: Store, settings: Settings, progress: Progress) -> dict[str, Path]:
     """Bring files into the store.
 
@@ -299,7 +324,7 @@ def fetch(files: Sequence[RemoteFile], store: Store, settings: Settings, progres
     """
     wanted = {file.sha256: file for file in reversed(files)}
     done: dict[str, Path] = {}
-    queue: deque[RemoteFile] = deque()
+    queue: list[RemoteFile] = []
     for sha256, file in wanted.items():
         found = store.blob(sha256, file.size)
         if found is None:
@@ -310,15 +335,12 @@ def fetch(files: Sequence[RemoteFile], store: Store, settings: Settings, progres
         return done
     fetcher = _Fetcher(store, settings, progress)
     errors: list[BaseException] = []
-    # The largest first: the time of all is then closest to that of the bytes alone.
-    queue = deque(sorted(queue, key=lambda file: -file.size))
+    waiting = Queue(queue, {file.sha256: _first_host(file, settings) for file in queue}, settings.per_host)
+    if isinstance(progress, Expecting):
+        progress.expect(len(queue), sum(file.size for file in queue))
 
     def work() -> None:
-        while not fetcher.stop.is_set():
-            try:
-                file = queue.popleft()
-            except IndexError:
-                return
+        while (file := waiting.take(fetcher.stop)) is not None:
             try:
                 done[file.sha256] = fetcher.get(file)
             except Stopped:
@@ -326,6 +348,8 @@ def fetch(files: Sequence[RemoteFile], store: Store, settings: Settings, progres
             except BaseException as error:
                 errors.append(error)
                 fetcher.stop.set()
+            finally:
+                waiting.leave(file)
 
     # Daemon threads: one that hangs in a dead connection cannot keep the process from ending.
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(max(1, settings.jobs), len(queue)))]

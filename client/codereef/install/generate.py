@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `generate` back-end: a component's own script makes its files; the caller compares their digest."""
+"""The `generate` back-end: a component's own script makes its files, and their digest must be the declared one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from codereef.disk import storing, write_atomic
-from codereef.errors import InstallError
-from codereef.store import Store
+from codereef.errors import InstallError, IntegrityError
+from codereef.lock.keys import install_method
+from codereef.lock.model import LockedNode
+from codereef.meta.component import Component
+from codereef.store import Store, tree_digest
 
+from .nodes import remove_damaged, sound, waiting
 from .process import failure, run_logged
 from .progress import Progress
+
+TIMEOUT = 1800.0  # seconds, where the component says nothing
 
 # Nothing else of the user's environment can change what a script makes, or be read by it.
 _PASSED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
@@ -67,6 +73,7 @@ def run(
             env=env,
             cwd=output,
             timeout=timeout,
+            inputs=[request_file],
         )
     finally:
         request_file.unlink(missing_ok=True)
@@ -78,3 +85,48 @@ def run(
             f"The script {script.name} failed",
             "The lines above are the script's own; tell the component's authors if they do not help.",
         )
+
+
+def install_generated(
+    node: LockedNode, component: Component, store: Store, python: Path | None, progress: Progress, built: list[str]
+) -> Path:
+    """Return the folder of a generated node, which is made where it is not in the store yet.
+
+    Args:
+        node: the node.
+        component: what it is made from.
+        store: where to.
+        python: the interpreter of its environment, or None where its graph has none.
+        progress: is told what goes on.
+        built: gets the name of the folder when it was made.
+
+    Raises:
+        InstallError: the script failed, or there is no Python to run it with.
+        IntegrityError: it made something else than the component declares.
+    """
+    existing = sound(store, node.install_key)
+    if existing is not None:
+        return existing.path
+    remove_damaged(store, node.install_key, progress)
+    recipe = component.meta["install"]
+    if python is None or install_method(component) != "generate":
+        raise InstallError(
+            f"{node.component} is made by a Python script, and no Python environment is in its graph.",
+            hint='Give it a dependency: "python": {"needs": "compiler.python"}.',
+        )
+    with store.building(node.install_key, waiting=waiting(node.install_key, progress)) as build:
+        if build.existing is not None:
+            return build.existing.path
+        request = {"output": str(build.path), "variants": dict(node.variants), "options": recipe.get("options", {})}
+        timeout = recipe.get("timeout", TIMEOUT)
+        run(component.root / recipe["script"], python, request, build.path, timeout, progress, log_dir=store.logs)
+        found = tree_digest(build.path)
+        if found != node.tree:
+            raise IntegrityError(
+                f"{node.component} ({recipe['script']}) made something else than it should: expected {node.tree}, found {found}.",
+                hint="In a component you are writing, put the digest found into `install.digests`. Otherwise the generator gives "
+                "something else on this machine, or was changed without its digest. Nothing was kept.",
+                context={"component": node.component, "expected": node.tree, "found": found},
+            )
+        built.append(node.install_key)
+        return build.commit({"component": node.component, "variants": dict(node.variants)}, digest=True).path

@@ -15,11 +15,10 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from packaging.version import Version
 
@@ -29,14 +28,17 @@ from codereef.store import Store
 
 from .download import Settings
 from .indexes import no_index, pip_settings, uv_environment
+from .installed import Distribution, check_installed, distributions_in, normalised, reuse
 from .process import Finished, environment, failure, run_logged
 from .progress import Progress
 from .redact import redact
 
+if TYPE_CHECKING:
+    from .foreign import Platform
+
 __all__ = ["Distribution", "create_environment", "distributions_in", "find_uv", "redact", "resolve_distributions"]
 
 Tool = Literal["auto", "uv", "pip"]
-REUSED = "codereef-reused.pth"
 _REPORTING_PIP = Version("22.3")  # the first whose --dry-run --report gives hashes
 _TIME_LIMIT = 3600.0
 _PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)")
@@ -73,26 +75,6 @@ _OFFLINE = (
     "No network is used (--offline), and the package cache does not have everything that is needed. "
     "Run the command once without --offline."
 )
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """An exact Python distribution.
-
-    Attributes:
-        name: normalised name (PEP 503).
-        version: exact version.
-        sha256: SHA-256 of each file that may be installed for it.
-    """
-
-    name: str
-    version: str
-    sha256: tuple[str, ...]
-
-
-def normalised(name: str) -> str:
-    """Return the name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def find_uv() -> Path | None:
@@ -132,16 +114,28 @@ class _Runner:
     def uv_flags(self) -> list[str]:
         """Return the flags of uv that stand for pip's switches."""
         flags = ["--offline"] if self._settings.offline else []
-        return [*flags, "--no-index"] if no_index(pip_settings(os.environ)) else flags
+        alone = self._settings.no_index or no_index(pip_settings(os.environ))
+        return [*flags, *self._links(), *(["--no-index"] if alone else [])]
 
     def pip_flags(self) -> list[str]:
         """Return the flags of pip that stand for the settings; pip has no cache that works offline."""
-        return ["--no-index"] if self._settings.offline else []
+        return [*self._links(), *(["--no-index"] if self._settings.offline or self._settings.no_index else [])]
+
+    def _links(self) -> list[str]:
+        return [word for folder in self._settings.wheels for word in ("--find-links", str(folder))]
 
     def run(self, command: Sequence[str | Path], doing: str, name: str) -> Finished:
         """Run a command; a status other than 0 becomes an `InstallError`."""
         words = [str(word) for word in command]
-        done = run_logged(words, log_dir=self._logs, name=name, env=self._env, cwd=self._work, timeout=_TIME_LIMIT)
+        done = run_logged(
+            words,
+            log_dir=self._logs,
+            name=name,
+            env=self._env,
+            cwd=self._work,
+            timeout=_TIME_LIMIT,
+            inputs=sorted(self._work.glob("*.txt")),
+        )
         if done.status != 0:
             hint = _OFFLINE if self._settings.offline else _advice(done.tail)
             raise failure(words, done, doing, hint)
@@ -194,6 +188,9 @@ def resolve_distributions(
     *,
     tool: Tool = "auto",
     log_dir: Path | None = None,
+    preferred: Sequence[Distribution] = (),
+    platform: Platform | None = None,
+    dependencies: bool = True,
 ) -> tuple[Distribution, ...]:
     """Return the exact distributions that meet all requirements on that interpreter, with their hashes.
 
@@ -206,6 +203,9 @@ def resolve_distributions(
         tool: uv or pip; uv when present by default. uv gives the hashes of the wheels of every platform,
             pip that of the one wheel for this machine.
         log_dir: where logs go; the default store's by default.
+        preferred: versions to stay with where the requirements permit.
+        platform: another machine that they are for; None for the interpreter's own.
+        dependencies: whether what they need counts; without, each is the newest by itself.
 
     Returns:
         Distributions by normalised name.
@@ -226,11 +226,14 @@ def resolve_distributions(
             (work / "constraints.txt").write_text("\n".join(limits) + "\n")
             runner = _Runner(_choose(tool), settings, work, log_dir)
             resolve = _resolve_by_uv if runner.uv else _resolve_by_pip
-            found = resolve(runner, python.absolute(), work)
+            flags = [] if dependencies else ["--no-deps"]
+            pins = [f"{d.name}=={d.version}" for d in preferred]
+            found = resolve(runner, python.absolute(), work, pins, platform, flags)
     finally:
         progress.finish(task)
     for distribution in found:
-        if not distribution.sha256:
+        # Versions that are only looked at come without hashes where uv reads nothing but names.
+        if dependencies and not distribution.sha256:
             raise InstallError(
                 f"The package index gives no SHA-256 for {distribution.name} {distribution.version}.",
                 hint="Use an index that publishes hashes (PEP 503 or 691).",
@@ -238,12 +241,23 @@ def resolve_distributions(
     return tuple(sorted(found, key=lambda distribution: distribution.name))
 
 
-def _resolve_by_uv(runner: _Runner, python: Path, work: Path) -> list[Distribution]:
+def _resolve_by_uv(
+    runner: _Runner,
+    python: Path,
+    work: Path,
+    preferred: Sequence[str],
+    platform: Platform | None,
+    flags: Sequence[str],
+) -> list[Distribution]:
     assert runner.uv is not None
     output = work / "resolved.txt"
+    # uv stays with the versions that it finds in the file it is to write.
+    if preferred:
+        output.write_text("\n".join(preferred) + "\n")
     command: list[str | Path] = [runner.uv, "pip", "compile", "requirements.txt", "--constraints", "constraints.txt"]
     command += ["--python", python, "--only-binary", ":all:", "--generate-hashes", "--no-header", "--no-annotate"]
-    command += ["--no-sources", "--output-file", output, *runner.uv_flags()]
+    command += ["--no-sources", "--output-file", output, *runner.uv_flags(), *flags]
+    command += platform.uv_flags() if platform else ()
     runner.run(command, "The Python packages could not be resolved", "uv-resolve")
     found: list[Distribution] = []
     for line in output.read_text().replace("\\\n", " ").splitlines():
@@ -263,14 +277,32 @@ def _newer_pip(runner: _Runner, venv: Path) -> None:
         runner.run([*command, *runner.pip_flags()], f"pip {own} could not be replaced by a newer one", "pip-upgrade")
 
 
-def _resolve_by_pip(runner: _Runner, python: Path, work: Path) -> list[Distribution]:
+def _resolve_by_pip(
+    runner: _Runner,
+    python: Path,
+    work: Path,
+    preferred: Sequence[str],
+    platform: Platform | None,
+    flags: Sequence[str],
+) -> list[Distribution]:
     runner.run([python, "-I", "-m", "venv", work / "venv"], "A working environment could not be made", "venv")
     _newer_pip(runner, work / "venv")
     report = work / "report.json"
     command: list[str | Path] = [work / "venv" / "bin" / "python", "-I", "-m", "pip", "install", "--dry-run"]
     command += ["--ignore-installed", "--quiet", "--only-binary", ":all:", "--report", report]
     command += ["--requirement", "requirements.txt", "--constraint", "constraints.txt", *runner.pip_flags()]
-    runner.run(command, "The Python packages could not be resolved", "pip-resolve")
+    command += [*flags, *(platform.pip_flags(work / "foreign") if platform else ())]
+    doing = "The Python packages could not be resolved"
+    # pip knows no preference: the versions are constraints, and where they cannot be met they are all dropped.
+    own = (work / "constraints.txt").read_text()
+    try:
+        (work / "constraints.txt").write_text(own + "".join(f"{line}\n" for line in preferred))
+        runner.run(command, doing, "pip-resolve")
+    except InstallError:
+        if not preferred:
+            raise
+        (work / "constraints.txt").write_text(own)
+        runner.run(command, doing, "pip-resolve")
     found: list[Distribution] = []
     for entry in json.loads(report.read_bytes())["install"]:
         archive = entry["download_info"].get("archive_info", {})
@@ -355,9 +387,9 @@ def create_environment(
             install(runner, build_path.absolute(), python.absolute(), {normalised(d.name) for d in distributions})
     finally:
         progress.finish(task)
-    _check_installed(build_path, distributions)
+    check_installed(build_path, distributions)
     if reused_site_dirs:
-        _reuse(build_path, reused_site_dirs)
+        reuse(build_path, reused_site_dirs)
 
 
 def _install_by_uv(runner: _Runner, place: Path, python: Path, names: set[str]) -> None:
@@ -389,67 +421,3 @@ def _install_by_pip(runner: _Runner, place: Path, python: Path, names: set[str])
     )
     if "pip" not in names:
         runner.run([*pip, "uninstall", "--yes", "--quiet", "pip"], doing, "pip-clean")
-
-
-def _check_installed(place: Path, distributions: Sequence[Distribution]) -> None:
-    from packaging.version import Version
-
-    found = {name: Version(version) for name, version in distributions_in(place)}
-    wanted = {normalised(d.name): Version(d.version) for d in distributions}
-    if found != wanted:
-        missing = [f"{name} {version}" for name, version in wanted.items() if found.get(name) != version]
-        extra = [f"{name} {version}" for name, version in found.items() if name not in wanted]
-        raise InstallError(
-            f"The environment {place.name} is not what the lock says: missing {', '.join(missing) or 'nothing'}; "
-            f"not asked for: {', '.join(extra) or 'nothing'}.",
-            hint="Tell us, with the log of the installer.",
-        )
-
-
-def _site_packages(env: Path) -> Path:
-    found = sorted(env.glob("lib/python3*/site-packages"))
-    if not found:
-        raise InstallError(f"{env} is no Python environment: it has no site-packages.")
-    return found[-1]
-
-
-def _reuse(place: Path, folders: Sequence[Path]) -> None:
-    lines = []
-    for folder in folders:
-        text = str(folder.absolute())
-        if not folder.is_dir() or "\n" in text:
-            raise InstallError(
-                f"The folder of detected Python packages {text!r} is not there.", hint="Run `cr detect` again."
-            )
-        lines.append(text)
-    path = _site_packages(place) / REUSED
-    with storing(REUSED, path.parent):
-        path.write_text("\n".join(dict.fromkeys(lines)) + "\n")
-
-
-def _headers(path: Path) -> Mapping[str, str]:
-    """Return the first `Name` and `Version` of a metadata file; its body may be long and is not read."""
-    found: dict[str, str] = {}
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            key, colon, value = line.partition(":")
-            if not line.strip():
-                break
-            if colon and key in ("Name", "Version"):
-                found.setdefault(key, value.strip())
-    return found
-
-
-def distributions_in(env: Path) -> tuple[tuple[str, str], ...]:
-    """Return name and version of each distribution installed in an environment, without running its Python.
-
-    Raises:
-        InstallError: `env` is no environment.
-    """
-    site = _site_packages(env)
-    found = []
-    for path in [*site.glob("*.dist-info/METADATA"), *site.glob("*.egg-info/PKG-INFO")]:
-        headers = _headers(path)
-        if "Name" in headers and "Version" in headers:
-            found.append((normalised(headers["Name"]), headers["Version"]))
-    return tuple(sorted(found))

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the commands of the back-ends: own process group, time limit, everything said goes to a log."""
+"""Runs the commands of the back-ends: own process group, time limit, everything said goes to a log.
+
+What a step runs is remembered (`tracing`), so that a failure can be told and run again. Steps may run in several
+threads: one `Stopper` ends what all of them have started.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,16 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from codereef.disk import storing
-from codereef.errors import CrError, InstallError, StorageError
+from codereef.errors import CancelledError, CrError, InstallError, StorageError
 from codereef.store.locks import inherited
 
-from .redact import redact
+from .redact import redact, secret_values
 
 TAIL_LINES = 30
 _LOG_LIMIT = 16 << 20  # a command gone wild must not fill the disk with its log
@@ -51,6 +55,105 @@ class Finished:
     log: Path
 
 
+@dataclass(frozen=True)
+class Ran:
+    """A command that a step has run, with what it takes to run it again.
+
+    Attributes:
+        command: program and arguments.
+        wrap: the sandbox around it, as the beginning of the argument list; empty without one.
+        cwd: where it ran.
+        env: its whole environment. May hold secrets: what is kept of it goes through `redact` and `is_secret`.
+        inputs: text files that it read and that are gone afterwards, by path.
+        timeout: seconds it could take, or None.
+        log: what it said.
+        ok: whether it ended with status 0.
+    """
+
+    command: tuple[str, ...]
+    wrap: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(repr=False)
+    inputs: Mapping[str, str] = field(repr=False)
+    timeout: float | None
+    log: Path
+    ok: bool
+
+
+class Stopper:
+    """Ends the commands of several threads; after `stop` none is started any more."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """End all that runs, politely first. Their threads see a `CancelledError`."""
+        self.stopped = True
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            end = time.monotonic() + _GRACE
+            with self._guard:
+                running = list(self._running)
+            for process in running:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, sign)
+            # The threads that wait for them reap them; here it is only seen that they do.
+            while self._running and time.monotonic() < end:
+                time.sleep(0.02)
+
+    def check(self) -> None:
+        """Raise `CancelledError` after `stop`."""
+        if self.stopped:
+            raise CancelledError("Interrupted.")
+
+    @contextlib.contextmanager
+    def watching(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Make a process end with `stop`."""
+        with self._guard:
+            self._running.add(process)
+        if self.stopped:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._running.discard(process)
+
+
+class _Current(threading.local):
+    """What the commands of this thread belong to."""
+
+    trace: list[Ran] | None = None
+    stopper: Stopper | None = None
+
+
+_current = _Current()
+
+
+@contextlib.contextmanager
+def tracing(stopper: Stopper | None = None) -> Iterator[list[Ran]]:
+    """Give the list that every command run by this thread in the block is added to.
+
+    Args:
+        stopper: what can end these commands from another thread; that of an outer block stays by default.
+    """
+    before = _current.trace, _current.stopper
+    trace: list[Ran] = []
+    _current.trace = trace
+    _current.stopper = stopper or before[1]
+    try:
+        yield trace
+    finally:
+        _current.trace, _current.stopper = before
+
+
+def traced() -> tuple[Ran, ...]:
+    """Return the commands that the step of this thread has run so far."""
+    return tuple(_current.trace or ())
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment without what ties a Python to another place, with `extra` on top."""
     found = {name: value for name, value in os.environ.items() if name not in _PREFIXES}
@@ -75,12 +178,12 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
                 time.sleep(0.02)
 
 
-def _pump(source: IO[bytes], log: Path, tail: deque[str]) -> None:
+def _pump(source: IO[bytes], log: Path, tail: deque[str], secrets_known: Sequence[str]) -> None:
     """Copy the lines of a pipe into the log, without secrets; past the log's limit only the tail is kept."""
     written = 0
     with log.open("ab") as target:
         while line := source.readline(1 << 16):
-            text = redact(line.decode("utf-8", "replace").rstrip("\r\n"))
+            text = redact(line.decode("utf-8", "replace").rstrip("\r\n"), secrets_known)
             tail.append(text)
             data = text.encode() + b"\n"
             if written <= _LOG_LIMIT:
@@ -99,6 +202,8 @@ def run_logged(
     cwd: Path,
     timeout: float | None,
     stdin: str = "",
+    wrap: Sequence[str] = (),
+    inputs: Sequence[Path] = (),
 ) -> Finished:
     """Run a command to its end.
 
@@ -113,20 +218,32 @@ def run_logged(
         cwd: its working folder.
         timeout: seconds; None for no limit.
         stdin: text it can read.
+        wrap: a sandbox: what is put before the command. Logs and messages show the command without it.
+        inputs: text files that the command reads and that will be gone afterwards; kept where it fails.
 
     Raises:
         InstallError: it cannot be started, or took longer than `timeout`.
         StorageError: the log cannot be written.
+        CancelledError: a `Stopper` ended it.
     """
+    stopper = _current.stopper
+    if stopper is not None:
+        stopper.check()
     log = log_dir / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}.log"
     with storing("the log", log_dir):
         log_dir.mkdir(parents=True, exist_ok=True)
         log.write_text(f"$ {shown(command)}\n")
     tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def remember(ok: bool) -> None:
+        if _current.trace is not None:
+            kept = {} if ok else {str(path): path.read_text(errors="replace") for path in inputs if path.is_file()}
+            _current.trace.append(Ran(tuple(command), tuple(wrap), cwd, dict(env), kept, timeout, log, ok))
+
     with inherited() as locks:
         try:
             process = subprocess.Popen(
-                list(command),
+                [*wrap, *command],
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -136,13 +253,16 @@ def run_logged(
                 pass_fds=locks,
             )
         except OSError as error:
+            remember(False)
             raise InstallError(
                 f"{shown(command)} could not be started: {error.strerror}.",
                 hint="Is the program still where it was detected? Run `cr detect` again.",
                 context={"command": shown(command)},
             ) from error
     assert process.stdout is not None
-    reader = threading.Thread(target=_pump, args=(process.stdout, log, tail), daemon=True)
+    reader = threading.Thread(
+        target=_pump, args=(process.stdout, log, tail, secret_values({**os.environ, **env})), daemon=True
+    )
     reader.start()
     try:
         if process.stdin is not None:
@@ -151,10 +271,12 @@ def run_logged(
                 process.stdin.flush()
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-        status = process.wait(timeout)
+        with stopper.watching(process) if stopper is not None else contextlib.nullcontext():
+            status = process.wait(timeout)
     except subprocess.TimeoutExpired:
         _end_group(process)
         reader.join(_GRACE)
+        remember(False)
         raise InstallError(
             f"{shown(command)} was stopped: it took longer than {timeout:g} s.{_said(tail)}\nLog: {log}",
             hint="Try again on a less busy machine, or raise the time limit.",
@@ -165,6 +287,9 @@ def run_logged(
         reader.join(_GRACE)
         if not reader.is_alive():
             process.stdout.close()
+    if stopper is not None:
+        stopper.check()
+    remember(status == 0)
     return Finished(status, tuple(tail), log)
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Progress(Protocol):
@@ -20,6 +20,14 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Something a person may want to know, such as a wait or a second try."""
+
+
+@runtime_checkable
+class Expecting(Progress, Protocol):
+    """A listener that also wants to know how much is coming, to tell how much is left."""
+
+    def expect(self, count: int, total_bytes: int) -> None:
+        """`count` more tasks of `total_bytes` bytes together are going to be started."""
 
 
 class NullProgress:

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_WAIT_LIMIT = 30.0  # seconds a server may make us wait by `Retry-After`
+_WAIT_LIMIT = 60.0  # seconds a server may make us wait by `Retry-After`
 
 
 class Refused(Exception):
@@ -179,7 +180,17 @@ class Transfer:
 
 
 def _retry_after(text: str) -> float | None:
-    return min(float(text), _WAIT_LIMIT) if text.isdigit() else None
+    """Return the seconds a `Retry-After` asks for, given as a number or as a date (RFC 9110, section 10.2.3)."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), _WAIT_LIMIT)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        when = parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(0.0, when - time.time()), _WAIT_LIMIT)
 
 
 def _cause(error: BaseException) -> str:

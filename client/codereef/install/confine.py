@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: PTH109, PTH110, PTH112
+"""Runs a command in namespaces of its own: the file system read-only but for some folders, and no network.
+
+A program of its own, run with `python -I -S confine.py SPEC COMMAND...` where bubblewrap is not installed; it
+imports nothing of the client. SPEC is JSON: {"writable": [...], "hidden": [...], "network": false}.
+
+It uses what Linux gives every user since 5.12: user, mount and network namespaces (clone flags), `mount_setattr`.
+Exit status 125 means that the namespaces could not be made; otherwise it is the command's own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import struct
+import sys
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x40000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 1 << 18
+AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+SYS_MOUNT_SETATTR = 442  # the same number on every architecture
+MOUNT_ATTR_RDONLY = 1
+PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 38, 1
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
+    name = kind.encode() if kind else None
+    _check(_libc.mount(os.fsencode(source), os.fsencode(target), name, ctypes.c_ulong(flags), None), f"mount {target}")
+
+
+def _read_only(path: str, on: bool) -> None:
+    # struct mount_attr: attr_set, attr_clr, propagation, userns_fd
+    attr = struct.pack("QQQQ", MOUNT_ATTR_RDONLY if on else 0, 0 if on else MOUNT_ATTR_RDONLY, 0, 0)
+    done = _libc.syscall(
+        ctypes.c_long(SYS_MOUNT_SETATTR),
+        ctypes.c_int(AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(path)),
+        ctypes.c_uint(AT_RECURSIVE),
+        ctypes.c_char_p(attr),
+        ctypes.c_size_t(len(attr)),
+    )
+    _check(done, f"mount_setattr {path}")
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as stream:
+        stream.write(text)
+
+
+def _loopback() -> None:
+    """Bring up 127.0.0.1 of the new network, which tests of the software may need."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = bytearray(struct.pack("16sh14x", b"lo", 0))
+        fcntl.ioctl(control, SIOCGIFFLAGS, request)
+        flags = struct.unpack("16sh14x", request)[1] | IFF_UP
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags))
+
+
+def confine(writable: list[str], hidden: list[str], network: bool) -> None:
+    """Move this process into namespaces of its own.
+
+    Args:
+        writable: folders that stay writable.
+        hidden: folders and files that become empty.
+        network: keep the network.
+
+    Raises:
+        OSError: the machine does not permit it.
+    """
+    user, group = os.getuid(), os.getgid()
+    flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | (0 if network else CLONE_NEWNET)
+    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{user} {user} 1")
+    _write("/proc/self/gid_map", f"{group} {group} 1")
+    if not network:
+        _loopback()
+    _mount("none", "/", None, MS_REC | MS_PRIVATE)
+    for place in hidden:
+        if os.path.isdir(place):
+            _mount("none", place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        elif os.path.exists(place):
+            _mount("/dev/null", place, None, MS_BIND)
+    for place in writable:
+        _mount(place, place, None, MS_BIND | MS_REC)
+    _read_only("/", True)
+    for place in writable:
+        _read_only(place, False)
+    # The folder it was in is still that of the old mount.
+    os.chdir(os.getcwd())
+    # No program with extra rights (sudo, mount) gives them in here.
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+    # As with bubblewrap: what is confined ends with who started it.
+    _check(_libc.prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl")
+
+
+def main(arguments: list[str]) -> int:
+    """Confine this process as `arguments[0]` says and become the command of the rest."""
+    spec = json.loads(arguments[0])
+    try:
+        confine(spec["writable"], spec["hidden"], spec["network"])
+    except OSError as error:
+        os.write(2, f"confine: {error}\n".encode())
+        return 125
+    try:
+        os.execvp(arguments[1], arguments[1:])
+    except OSError as error:
+        os.write(2, f"confine: {arguments[1]}: {error.strerror}\n".encode())
+    return 127
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sandbox of builds: no network unless declared, and nothing writable but the build's own folders.
+
+bubblewrap where it is installed and works, else the kernel's namespaces through `confine.py`. Where the machine
+permits neither, a build is refused, unless the user says `CR_SANDBOX=off`. The rest of the file system can be read,
+but for the places where people keep keys and passwords: a compiler may be installed anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from codereef.errors import InstallError, UsageError
+
+Kind = Literal["bubblewrap", "namespaces", "none"]
+VARIABLE = "CR_SANDBOX"
+_PROBE_SECONDS = 10
+#: Below the user's home: keys, tokens and passwords of usual tools.
+_PRIVATE = (
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".docker",
+    ".config/gcloud",
+    ".config/gh",
+    ".config/git",
+    ".local/share/keyrings",
+    ".password-store",
+    ".netrc",
+    ".git-credentials",
+    ".pypirc",
+    ".npmrc",
+    ".pgpass",
+    ".bash_history",
+)
+
+
+def _private_places(home: Path) -> list[str]:
+    # The real path: a link cannot be mounted over.
+    return sorted({str(path.resolve()) for name in _PRIVATE if (path := home / name).exists()})
+
+
+def _wrap(kind: Kind, writable: Sequence[Path], hidden: Sequence[str], network: bool, cwd: Path) -> tuple[str, ...]:
+    places = [str(path.resolve()) for path in writable]
+    if kind == "none":
+        return ()
+    if kind == "namespaces":
+        spec = json.dumps({"writable": places, "hidden": list(hidden), "network": network})
+        return (sys.executable, "-I", "-S", str(Path(__file__).with_name("confine.py")), spec)
+    wrap = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    for place in hidden:
+        wrap += ["--tmpfs", place] if Path(place).is_dir() else ["--ro-bind", "/dev/null", place]
+    for place in places:
+        wrap += ["--bind", place, place]
+    wrap += ["--unshare-all", *(["--share-net"] if network else []), "--die-with-parent", "--chdir", str(cwd.resolve())]
+    return (*wrap, "--")
+
+
+@lru_cache(maxsize=4)
+def _works(kind: Kind, path: str) -> str:
+    """Return "" when that sandbox works for this user on this machine, else what is wrong."""
+    if not sys.platform.startswith("linux"):
+        return "it needs Linux"
+    if kind == "bubblewrap" and shutil.which("bwrap", path=path) is None:
+        return "bubblewrap is not installed"
+    command = [*_wrap(kind, (), (), False, Path("/")), sys.executable, "-I", "-S", "-c", ""]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False, cwd="/", env={"PATH": path}
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+
+
+def available(environ: Mapping[str, str] | None = None) -> Kind:
+    """Return the sandbox that builds run in here.
+
+    Args:
+        environ: where `CR_SANDBOX` is looked up; this process's environment by default.
+
+    Raises:
+        InstallError: the machine permits none, and the user has not switched it off.
+        UsageError: `CR_SANDBOX` has a value that is not known.
+    """
+    environ = os.environ if environ is None else environ
+    asked = environ.get(VARIABLE, "auto") or "auto"
+    if asked == "off":
+        return "none"
+    kinds: tuple[Kind, ...] = ("bubblewrap", "namespaces")
+    if asked in kinds:
+        kinds = tuple(kind for kind in kinds if kind == asked)
+    elif asked != "auto":
+        raise UsageError(
+            f"{VARIABLE} cannot be `{asked}`.", hint="It can be auto, bubblewrap, namespaces or off.", context={}
+        )
+    path = environ.get("PATH", os.defpath)
+    problems = []
+    for kind in kinds:
+        problem = _works(kind, path)
+        if not problem:
+            return kind
+        problems.append(f"{kind}: {problem}")
+    raise InstallError(
+        f"This machine permits no sandbox ({'; '.join(problems)}), and a recipe would run its commands.",
+        hint=f"Install bubblewrap and permit user namespaces; or, when you trust the recipe, set {VARIABLE}=off "
+        "to run it without one.",
+        context={"problems": problems},
+    )
+
+
+def wrapper(
+    kind: Kind, writable: Sequence[Path], network: bool, cwd: Path, home: Path | None = None
+) -> tuple[str, ...]:
+    """Return what is put before a command to confine it.
+
+    Args:
+        kind: from `available`.
+        writable: folders that it may write to; they exist.
+        network: it may use the network.
+        cwd: the folder it runs in.
+        home: the user's home folder, whose private places are hidden; `~` by default.
+    """
+    return _wrap(kind, writable, _private_places(home or Path.home()), network, cwd)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sandbox of builds, in both of its forms: what it keeps from a build, and what happens where there is none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from codereef.errors import InstallError, UsageError
+from codereef.install import sandbox
+from codereef.install.sandbox import Kind, available, wrapper
+
+from .conftest import Remembered, Server
+from .graphs import ROOT, World, logs
+
+
+def usable(kind: Kind) -> Kind:
+    """Skip the test where this machine has no sandbox of that kind; with CI=true that is a failure."""
+    problem = sandbox._works(kind, os.environ["PATH"])
+    if problem:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{kind}: {problem}")
+        pytest.skip(f"{kind}: {problem}")
+    return kind
+
+
+PROBE = """
+import json, os, socket, sys
+def tried(action):
+    try:
+        action()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+url, outside, secret = sys.argv[1], sys.argv[2], sys.argv[3]
+host, port = url.removeprefix("http://").split(":")
+def listen():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0)); server.listen()
+        socket.create_connection(server.getsockname(), 2).close()
+print(json.dumps({
+    "network": tried(lambda: socket.create_connection((host, int(port)), 2).close()),
+    "loopback": tried(listen),
+    "own": tried(lambda: open("own", "w").close()),
+    "outside": tried(lambda: open(outside, "w").close()),
+    "tmp": tried(lambda: open("/tmp/codereef-sandbox-test", "w").close()),
+    "null": tried(lambda: open("/dev/null", "w").close()),
+    "secret": tried(lambda: open(secret).read() or 1 / 0) if os.path.isdir(os.path.dirname(secret)) else "gone",
+    "read": tried(lambda: open("/etc/passwd").read()),
+}))
+"""
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "namespaces"])
+@pytest.mark.parametrize("network", [False, True])
+def test_only_its_own_folders_can_be_written_and_the_network_only_where_declared(
+    kind: Kind, network: bool, tmp_path: Path, server: Server
+) -> None:
+    import json
+
+    usable(kind)
+    own, home = tmp_path / "own", tmp_path / "home"
+    own.mkdir()
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "id").write_text("key")
+    wrap = wrapper(kind, [own], network, own, home)
+    outside, secret = str(tmp_path / "outside"), str(home / ".ssh" / "id")
+    command = [*wrap, sys.executable, "-I", "-c", PROBE, server.url, outside, secret]
+    done = subprocess.run(command, cwd=own, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found.pop("network") == ("done" if network else "ConnectionRefusedError")
+    assert found == {
+        "loopback": "done",
+        "own": "done",
+        "outside": "OSError",
+        "tmp": "OSError",
+        "null": "done",
+        "secret": "FileNotFoundError",
+        "read": "done",
+    }
+    assert (own / "own").exists()
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "namespaces"])
+def test_the_exit_status_is_the_commands_own(kind: Kind, tmp_path: Path) -> None:
+    wrap = wrapper(usable(kind), [tmp_path], False, tmp_path, tmp_path)
+    assert subprocess.run([*wrap, "sh", "-c", "exit 7"], cwd=tmp_path).returncode == 7
+    done = subprocess.run([*wrap, "no-such-program"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "no-such-program" in done.stderr
+
+
+def test_a_value_that_is_not_known_is_refused() -> None:
+    with pytest.raises(UsageError, match="CR_SANDBOX cannot be `on`"):
+        available({"CR_SANDBOX": "on", "PATH": os.environ["PATH"]})
+    assert available({"CR_SANDBOX": "off"}) == "none"
+
+
+def build(world: World, *command: str, **extra: object) -> None:
+    world.package("thing", {"using": "script", "run": [list(command)], **extra})
+
+
+@pytest.mark.slow
+def test_a_build_without_declared_network_has_none_and_is_told_so(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usable("namespaces")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    world = World(tmp_path)
+    server.put("/x", b"data\n")
+    fetch = "import os, sys, urllib.request\nprint('proxy', os.environ.get('https_proxy'))\n"
+    fetch += "data = urllib.request.urlopen(sys.argv[1], timeout=2).read()\nopen(sys.argv[2], 'wb').write(data)\n"
+
+    def recipe(**extra: object) -> None:
+        run = [["{python}", "fetch.py", server.url + "/x", "{prefix}/x"]]
+        world.package("thing", {"using": "script", "run": run, **extra}, {"fetch.py": fetch}, {"p": "compiler.python"})
+
+    recipe()
+    with pytest.raises(InstallError, match="Connection refused|unreachable"):
+        world.install("thing")
+    assert "proxy None" in logs(world)
+    assert server.requests == []
+    recipe(network=True)
+    assert (world.prefix("thing") / "x").read_bytes() == b"data\n"
+
+
+def test_what_a_build_may_not_write_is_explained(tmp_path: Path) -> None:
+    usable("namespaces")
+    world = World(tmp_path)
+    build(world, "touch", str(tmp_path / "outside"))
+    with pytest.raises(InstallError, match="Read-only file system") as caught:
+        world.install("thing")
+    assert "{prefix}" in caught.value.hint
+    assert not (tmp_path / "outside").exists()
+
+
+NONE = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from codereef.errors import CrError
+from tests.install.graphs import World
+from tests.install.conftest import Remembered
+progress = Remembered()
+world = World(Path(sys.argv[1]), progress)
+world.package("thing", {"using": "script", "run": [["sh", "-c", "echo x > {prefix}/x"]]})
+try:
+    print(world.install("thing").built, progress.notes)
+except CrError as error:
+    print(error.code, error.message, error.hint, sep="\\n")
+"""
+
+
+@pytest.mark.slow
+def test_without_a_sandbox_a_build_is_refused_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    usable("namespaces")
+    # In a user namespace of its own that permits no further ones, as containers and hardened systems do.
+    shut = 'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --inh-caps=-all --bounding-set=-all "$@"'
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", shut, "sh"]
+    command += [sys.executable, "-c", NONE, str(tmp_path), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "install\nThis machine permits no sandbox (" in done.stdout, done.stderr
+    assert "set CR_SANDBOX=off" in done.stdout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "CR_SANDBOX": "off"})
+    assert "built without a sandbox (CR_SANDBOX=off)" in done.stdout, done.stderr
+    assert "thing-1.0-" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_manifest_says_which_sandbox_a_build_had(tmp_path: Path, progress: Remembered) -> None:
+    import json
+
+    kind = available()
+    world = World(tmp_path, progress)
+    build(world, "sh", "-c", "echo x > {prefix}/x")
+    manifest = json.loads((world.prefix("thing") / ".codereef-prefix.json").read_text())
+    assert manifest["meta"]["sandbox"] == kind
