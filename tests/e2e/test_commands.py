@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from codereef.cli.app import COMMANDS
+from codereef.cli.app import COMMANDS, overview
 
 from tests.e2e.conftest import Cr
 
@@ -17,7 +17,8 @@ from tests.e2e.conftest import Cr
 def test_every_command_has_a_help_with_json(cr: Cr, command: str) -> None:
     text = cr(command, "--help").stdout
     assert "Usage: cr" in text
-    if command not in ("repo", "portal"):
+    # A group has no output of its own; its commands are looked at where they are tested.
+    if "COMMAND [ARGS]" not in text:
         assert "--json" in text
 
 
@@ -105,7 +106,7 @@ def test_settings_are_kept_checked_and_forgotten(cr: Cr) -> None:
 def test_completion_offers_solutions(cr: Cr) -> None:
     cr.environ.update({"_CR_COMPLETE": "bash_complete", "COMP_WORDS": "cr init demo-", "COMP_CWORD": "2"})
     done = subprocess.run(
-        [sys.executable, "-c", "from codereef.cli.app import cli; cli(prog_name='cr')"],
+        [sys.executable, "-m", "codereef"],
         env=cr.environment(),
         text=True,
         capture_output=True,
@@ -113,10 +114,24 @@ def test_completion_offers_solutions(cr: Cr) -> None:
     assert "demo-object-detection" in done.stdout
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_overview_names_every_command_and_keeps_to_the_width(width: int) -> None:
+    lines = overview(width).splitlines()
+    for name, (_, _, text) in COMMANDS.items():
+        first = next(i for i, line in enumerate(lines) if line.startswith(f"  {name} "))
+        assert " ".join(" ".join(lines[first : first + 5]).split()).startswith(f"{name} {text}")
+    examples = next(i for i, line in enumerate(lines) if "Examples:" in line)
+    assert max(map(len, lines[:examples])) <= min(width, 100)
+
+
+def test_the_overview_is_the_same_by_every_way_to_it(cr: Cr) -> None:
+    assert cr().stdout == cr("--help").stdout == cr("-h").stdout == cr("--version", "--help").stdout
+
+
 def test_help_imports_nothing_heavy(cr: Cr) -> None:
     code = (
         "import sys; from codereef.cli.app import run; run(['--help']); "
-        "heavy = {'requests','jsonschema','git','numpy','packaging','cpuinfo','distro','codereef.repo','codereef.workspace'} & set(sys.modules); "
+        "heavy = {'click','requests','jsonschema','git','numpy','packaging','cpuinfo','distro','codereef.repo','codereef.workspace'} & set(sys.modules); "
         "sys.stderr.write(','.join(sorted(heavy)))"
     )
     done = subprocess.run([sys.executable, "-c", code], env=cr.environment(), text=True, capture_output=True)

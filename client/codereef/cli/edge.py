@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -57,6 +55,8 @@ def note(text: str) -> None:
 
 def print_json(document: object) -> None:
     """Print data as JSON to standard output."""
+    import json
+
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
@@ -148,6 +148,8 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, right: Sequence
     everything = [list(head), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in everything) for i in range(len(head))]
     if sys.stdout is not None and sys.stdout.isatty():
+        import shutil
+
         columns = shutil.get_terminal_size().columns
         if sum(widths) + 2 * (len(widths) - 1) > columns:
             return _blocks(rows, head)

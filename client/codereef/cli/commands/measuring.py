@@ -215,11 +215,30 @@ def benchmark(
         )
 
 
-@click.command(epilog="\b\nExample:\n  cr run demo-object-detection -o limit=3")
+class _WithCommand(click.Command):
+    """A command that takes what follows `--` as the words of another program, untouched."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta["codereef.command"] = tuple(args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+@click.command(
+    cls=_WithCommand,
+    epilog="\b\nExamples:\n  cr run demo-object-detection -o limit=3\n  cr run demo-object-detection -- python -c 'import numpy; print(numpy.__version__)'\n  cr run demo-object-detection --variant format=tflite -- python my_script.py --fast",
+)
 @solution_argument
 @_options
 @shared_options
+@click.pass_context
 def run(
+    ctx: click.Context,
     solution: str,
     directory: Path,
     variants: tuple[str, ...],
@@ -228,7 +247,16 @@ def run(
     memory_limit: float | None,
     as_json: bool,
 ) -> None:
-    """Run SOLUTION on a few inputs and print what it predicts."""
+    """Run SOLUTION on a few inputs and print what it predicts.
+
+    With `-- COMMAND`, run that instead, in the environment of SOLUTION: with its Python, tools and libraries. Signals
+    and the exit code pass through.
+    """
+    if (command := ctx.meta.get("codereef.command")) is not None:
+        _refuse_options(command, options, timeout, memory_limit, as_json)
+        from codereef.cli.commands.environments import run_command
+
+        run_command(solution, directory, variants, command)
     _, done = _measure("run", solution, directory, variants, options, timeout, memory_limit)
     if as_json:
         print_json(
@@ -250,6 +278,32 @@ def run(
             for item in (measured.predictions or {}).get("items", []):
                 click.echo("  " + _prediction(item))
     _finish(done)
+
+
+def _refuse_options(
+    command: tuple[str, ...],
+    options: tuple[str, ...],
+    timeout: float | None,
+    memory_limit: float | None,
+    as_json: bool,
+) -> None:
+    """Refuse options that are about the solution's program where another command is to be run."""
+    from codereef.errors import UsageError
+
+    if not command:
+        raise UsageError("No command stands after `--`.", hint="For example `cr run SOLUTION -- python my_script.py`.")
+    given = {
+        "--option": options,
+        "--timeout": timeout is not None,
+        "--memory-limit": memory_limit is not None,
+        "--json": as_json,
+    }
+    wrong = [name for name, value in given.items() if value]
+    if wrong:
+        raise UsageError(
+            f"{wrong[0]} is about the program of the solution, and you run another command.",
+            hint="Leave it out, or put it after `--` where it belongs to your command.",
+        )
 
 
 def _prediction(item: dict[str, Any]) -> str:

@@ -67,7 +67,11 @@ def start(host: str, port: int, database: Path | None, import_results: bool, as_
     results = [r for r in History(home.results).all() if r.document["action"] == "benchmark"] if import_results else []
     path = database or home.portal / "portal.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
-    sources = [ComponentSource(c.meta, c.digest, _readme(c.root)) for c in index.components]
+    sources = [
+        # What lies in a registry has no folder before it is used, and is not fetched for its text.
+        ComponentSource(c.meta, c.digest, _readme(c.place) if isinstance(c.place, Path) else None)
+        for c in index.components
+    ]
 
     def ready(address: str) -> None:
         if as_json:

@@ -96,7 +96,7 @@ def completion(shell: str, as_json: bool) -> None:
     """Print the completion script of a shell."""
     from click.shell_completion import get_completion_class
 
-    from codereef.cli.app import cli
+    from codereef.cli.group import cli
 
     found = get_completion_class(shell)
     assert found is not None

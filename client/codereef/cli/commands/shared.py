@@ -4,39 +4,69 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
-from codereef.cli.edge import key_values
+from codereef.cli.edge import interactive, key_values
 from codereef.errors import UsageError
 from codereef.home import Home
 from codereef.workspace.session import Session
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from codereef.workspace.trust import Unknown
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def session(*, offline: bool = False, python: str | None = None) -> Session:
+def session(*, offline: bool = False, python: str | None = None, data: Mapping[str, str] | None = None) -> Session:
     """Return the session of this command."""
-    return Session(Home.default(), offline=offline, python=python)
+    return Session(Home.default(), offline=offline, python=python, data=data or {}, ask=_asker())
+
+
+def _asker() -> Callable[[Sequence[Unknown]], bool] | None:
+    """Return what asks a person for trust; None without a terminal, with --json and with -y, which is no trust."""
+    context = click.get_current_context(silent=True)
+    chosen = context.params if context is not None else {}
+    if chosen.get("as_json") or chosen.get("yes") or not interactive() or not sys.stderr.isatty():
+        return None
+    return _ask_trust
+
+
+def _ask_trust(unknown: Sequence[Unknown]) -> bool:
+    """Show whose code would run, and ask once for all of them."""
+    for entry in unknown:
+        who = (
+            f"{entry.publisher} in the repository `{entry.repository}`" if entry.publisher else f"`{entry.repository}`"
+        )
+        click.echo(f"Code of {who} ({entry.origin}) would run on this machine:", err=True)
+        for reference in entry.components:
+            click.echo(f"  {reference}", err=True)
+        click.echo(f"  signed with {entry.key}" if entry.key else "  not signed", err=True)
+    return click.confirm("Do you trust them? Your answer is kept.", default=False, err=True)
+
+
+def is_pack(name: str) -> bool:
+    """Tell whether what stands where a solution is named is the file of a pack."""
+    return name.endswith(".crpack") or ("/" in name and Path(name).is_file())
 
 
 def complete_component(kind: str | None) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     """Return a completer for component names of a kind, or `kind:name` of all kinds."""
 
     def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
         try:
             index = session().index
         except Exception:  # Completion must never print a traceback into a prompt.
             return []
-        found = {
-            (c.name if kind else c.reference.unversioned): str(c.meta["summary"])
-            for c in index.components
-            if kind is None or c.kind == kind
-        }
+        found = {(row.name if kind else row.key): row.summary for row in index.rows(kind)}
         return [
             CompletionItem(name, help=summary) for name, summary in sorted(found.items()) if name.startswith(incomplete)
         ]
@@ -46,6 +76,8 @@ def complete_component(kind: str | None) -> Callable[[click.Context, click.Param
 
 def complete_result(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the identity of a result."""
+    from click.shell_completion import CompletionItem
+
     from codereef.record.history import History
 
     return [
@@ -65,7 +97,21 @@ def solution_argument(command: Command) -> Command:
         show_default="here",
         help="Folder that holds the solution's folder.",
     )(command)
-    return click.argument("solution", shell_complete=complete_component("solution"))(command)
+    return click.argument("solution", shell_complete=_complete_solution)(command)
+
+
+def _complete_solution(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a solution; where a pack may stand in its place, those that lie here too."""
+    from click.shell_completion import CompletionItem
+
+    packs: list[CompletionItem] = []
+    if ctx.info_name in ("init", "pack"):
+        base = Path(incomplete).parent if "/" in incomplete else Path()
+        # What was typed stays as it is: `./a` is completed to `./a.crpack`.
+        typed = incomplete.rpartition("/")
+        names = sorted(path.name for path in base.glob("*.crpack") if path.name.startswith(typed[2]))
+        packs = [CompletionItem(f"{typed[0]}{typed[1]}{name}", help="A pack.") for name in names]
+    return [*complete_component("solution")(ctx, param, incomplete), *packs]
 
 
 def variant_option(command: Command) -> Command:

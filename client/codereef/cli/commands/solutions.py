@@ -4,34 +4,38 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import read_variants, session, solution_argument, variant_option
-from codereef.cli.edge import key_values, note, print_json, shared_options, table
-from codereef.disk import human
+from codereef.cli.commands.shared import is_pack, read_variants, session, solution_argument, variant_option
+from codereef.cli.edge import interactive, key_values, note, print_json, shared_options
+from codereef.cli.plans import WORK, plan_data, print_plan
 
 if TYPE_CHECKING:
     from codereef.lock.model import Lock
     from codereef.workspace.initialise import Plan, Wish
-
-_VERBS = {
-    "reuse": "reuse",
-    "use": "use",
-    "have": "have",
-    "copy": "copy",
-    "download": "fetch",
-    "generate": "generate",
-    "environment": "install",
-}
-
-_WORK = ("copy", "download", "generate", "environment")
+    from codereef.workspace.session import Session
+    from codereef.workspace.terms import Terms
 
 
 def _request_options(command: Any) -> Any:
     for option in (
+        click.option(
+            "--data",
+            multiple=True,
+            metavar="DATASET=FOLDER",
+            help="Where data lies that you have to bring; init keeps it.",
+        ),
+        click.option(
+            "--target",
+            "targets",
+            multiple=True,
+            metavar="TRIPLE",
+            help="Lock only these targets besides this machine's; all that the solution names by default.",
+        ),
         click.option("--python", metavar="PATH|VERSION", help="Python interpreter to build environments on."),
         click.option("--upgrade", is_flag=True, help="Resolve again although the lock holds."),
         click.option(
@@ -65,6 +69,7 @@ def _wish(
     install_: tuple[str, ...],
     locked: bool,
     upgrade: bool,
+    targets: tuple[str, ...] = (),
 ) -> Wish:
     from codereef.solve.candidates import Request
     from codereef.workspace.initialise import Wish
@@ -76,47 +81,7 @@ def _wish(
         Request(key_values(pins, "--pin"), tuple(forbid), tuple(install_)),
         locked,
         upgrade,
-    )
-
-
-def _plan_data(plan: Plan) -> dict[str, Any]:
-    return {
-        "solution": str(plan.solution.reference),
-        "configurations": [c.id for c in plan.lock.configurations],
-        "lock": str(plan.folder / "cr.lock"),
-        "lock_kept": plan.kept,
-        "download_bytes": sum(s.size or 0 for s in plan.steps),
-        "steps": [
-            {
-                "action": s.action,
-                "what": s.what,
-                "size": s.size,
-                "from": s.origin,
-                "configurations": list(s.configurations),
-            }
-            for s in plan.steps
-        ],
-    }
-
-
-def _print_plan(plan: Plan) -> None:
-    count = len(plan.lock.configurations)
-    click.echo(
-        f"{plan.solution.reference}: {count} configuration{'s' if count > 1 else ''} on {plan.lock.configurations[0].target}"
-    )
-    order = list(_VERBS)
-    rows = []
-    for step in sorted(plan.steps, key=lambda s: order.index(s.action)):
-        size = "?" if step.size is None else human(step.size) if step.size else ""
-        rows.append([_VERBS[step.action], step.what, size, step.origin])
-    click.echo(table(rows, ["step", "what", "size", "from"], right=[2]))
-    todo = [s for s in plan.steps if s.action in _WORK]
-    total = sum(s.size or 0 for s in todo)
-    click.echo(
-        f"{len(plan.steps) - len(todo)} there already, {len(todo)} to install"
-        + (f", {human(total)} to fetch" if total else "")
-        + (" besides Python distributions" if any(s.size is None for s in todo) else "")
-        + "."
+        targets,
     )
 
 
@@ -136,31 +101,48 @@ def plan(
     forbid: tuple[str, ...],
     install_: tuple[str, ...],
     upgrade: bool,
+    targets: tuple[str, ...],
     python: str | None,
+    data: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Show what `cr init SOLUTION` would reuse, fetch and build, how large, and from where. Changes nothing."""
-    from codereef.workspace.initialise import make_plan
+    from codereef.workspace.initialise import make_plan, terms_of
+    from codereef.workspace.terms import outstanding
 
+    current = session(python=python, data=key_values(data, "--data"))
     made = make_plan(
-        session(python=python),
-        _wish(solution, variants, all_variants, pins, forbid, install_, False, upgrade),
-        directory,
+        current, _wish(solution, variants, all_variants, pins, forbid, install_, False, upgrade, targets), directory
     )
+    terms = terms_of(current, made.lock)
+    open_terms = outstanding(current.home, terms)
     if as_json:
-        print_json(_plan_data(made))
+        print_json(plan_data(made, terms, open_terms))
     else:
-        _print_plan(made)
+        print_plan(made, open_terms)
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cr init demo-object-detection\n  cr init demo-object-detection --all-variants\n  cr init demo-object-detection --variant format=tflite --pin compiler.python=3.11\n  cr init ssd-mobilenet-coco --locked --offline"
+    epilog="\b\nExamples:\n  cr init demo-object-detection\n  cr init demo-object-detection --all-variants -y\n  cr init demo-object-detection --variant format=tflite --pin compiler.python=3.11\n  cr init ssd-mobilenet-coco --locked --offline\n  cr init demo-object-detection-1.0.0.crpack --offline"
 )
 @solution_argument
 @variant_option
 @_request_options
 @click.option("--locked", is_flag=True, help="Refuse to differ from the lock.")
 @click.option("--offline", is_flag=True, help="Use no network.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask. Accepts no licence.")
+@click.option(
+    "--accept-license",
+    "accepted",
+    multiple=True,
+    metavar="NAME",
+    help="Accept these terms; kept until you withdraw them.",
+)
+@click.option("--trust", is_flag=True, help="Let code of a pack run that no trusted repository has.")
+@click.option("--fresh", is_flag=True, help="Begin builds anew instead of going on where failed ones stopped.")
+@click.option(
+    "--run-system-commands", is_flag=True, help="Run the system's package manager where a recipe needs it; never sudo."
+)
 @shared_options
 def init(
     solution: str,
@@ -171,14 +153,22 @@ def init(
     forbid: tuple[str, ...],
     install_: tuple[str, ...],
     upgrade: bool,
+    targets: tuple[str, ...],
     python: str | None,
+    data: tuple[str, ...],
     locked: bool,
     offline: bool,
+    yes: bool,
+    accepted: tuple[str, ...],
+    trust: bool,
+    fresh: bool,
+    run_system_commands: bool,
     as_json: bool,
 ) -> None:
     """Detect what this machine has, resolve the rest, write SOLUTION/cr.lock and install.
 
-    Run it again at any time: what is installed is not installed again, and nothing half done is ever used.
+    It shows what it is going to do and asks once, where you can be asked. Run it again at any time: what is
+    installed is not installed again, and nothing half done is ever used. SOLUTION may be the file of a pack.
     """
     from codereef.cli.progress import TerminalProgress
     from codereef.errors import UsageError
@@ -187,34 +177,85 @@ def init(
     if locked and upgrade:
         raise UsageError("--locked permits no new lock and --upgrade asks for one.", hint="Leave out one of the two.")
     started = time.monotonic()
-    current = session(offline=offline, python=python)
-    made = make_plan(
-        current, _wish(solution, variants, all_variants, pins, forbid, install_, locked, upgrade), directory
-    )
-    todo = [s for s in made.steps if s.action in _WORK]
-    if not as_json and todo:
-        _print_plan(made)
-    if made.dropped:
-        note(f"note: the lock will no longer have {'; '.join(made.dropped)}. Name all variants you want to keep them.")
-    progress = TerminalProgress()
+    current = session(offline=offline, python=python, data=key_values(data, "--data"))
+    ask = interactive() and not yes and not as_json
+    progress = TerminalProgress(silent=as_json)
+    asked = False
     try:
+        if is_pack(solution):
+            from codereef.cli.commands.packing import unpack
+
+            solution, asked = unpack(current, Path(solution), directory, progress, ask=ask, trust=trust)
+        current.fresh, current.run_system_commands = fresh, run_system_commands
+        made = make_plan(
+            current,
+            _wish(solution, variants, all_variants, pins, forbid, install_, locked, upgrade, targets),
+            directory,
+        )
+        terms, open_terms = _terms(current, made, accepted)
+        todo = [s for s in made.steps if s.action in WORK]
+        if not as_json and (todo or open_terms):
+            print_plan(made, open_terms)
+        if made.dropped:
+            note(
+                f"note: the lock will no longer have {'; '.join(made.dropped)}. Name all variants you want to keep them."
+            )
+        for line in made.notes:
+            note(f"note: {line}")
+        # Whoever has just said that a pack may run need not say so twice.
+        if ask and (open_terms or (todo and not asked)) and not made.missing:
+            _ask(current, open_terms)
         ready = carry_out(current, made, progress)
     finally:
         progress.close()
     if as_json:
         print_json(
             {
-                **_plan_data(made),
+                **plan_data(made, terms, ()),
                 "installed": list(ready.installed.built),
+                "notes": list(dict.fromkeys([*made.notes, *ready.notes])),
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
         return
+    for line in ready.notes:
+        if line not in made.notes:
+            note(f"note: {line}")
     done = f"installed {len(ready.installed.built)} in" if ready.installed.built else "everything was there;"
     click.echo(
         f"{made.solution.reference} is ready ({done} {time.monotonic() - started:.1f} s). Lock: {made.folder / 'cr.lock'}"
     )
     note(f"Next: cr benchmark {made.solution.name}")
+
+
+def _terms(current: Session, made: Plan, accepted: Sequence[str]) -> tuple[list[Terms], list[Terms]]:
+    """Accept what the options name; return all terms of a plan, and those not accepted yet."""
+    from codereef.workspace.initialise import terms_of
+    from codereef.workspace.terms import accept, check_names, outstanding
+
+    terms = terms_of(current, made.lock)
+    check_names(accepted, terms)
+    accept(current.home, [entry for entry in outstanding(current.home, terms) if entry.name in accepted])
+    return terms, outstanding(current.home, terms)
+
+
+def _ask(current: Session, open_terms: Sequence[Terms]) -> None:
+    """Ask once whether to go on, and with that for the terms; keep those that are accepted.
+
+    Raises:
+        CancelledError: the user said no.
+    """
+    from codereef.errors import CancelledError
+    from codereef.workspace.terms import accept
+
+    if open_terms:
+        names = ", ".join(entry.name for entry in open_terms)
+        agreed = click.confirm(f"Do you accept the terms {names}, and shall it be installed?", default=False, err=True)
+    else:
+        agreed = click.confirm("Go on?", default=True, err=True)
+    if not agreed:
+        raise CancelledError("You said no; nothing was changed.", hint="`cr plan` shows this without asking.")
+    accept(current.home, open_terms)
 
 
 def _lock_or_plan(solution: str, directory: Path, variants: tuple[str, ...], every: bool) -> Lock:
