@@ -37,8 +37,15 @@ KEYS = (
     ),
     Key("offline", "CR_OFFLINE", False, "Use no network."),
     Key("jobs", "CR_JOBS", 8, "Downloads at a time.", 1),
+    Key("per_host", "CR_PER_HOST", 4, "Downloads at a time from one host.", 1),
     Key("timeout", "CR_TIMEOUT", 30.0, "Seconds without an answer after which a connection is given up.", 0.001),
     Key("retries", "CR_RETRIES", 4, "How often a failed connection is tried again."),
+    Key(
+        "data",
+        "CR_DATA",
+        [],
+        "Where data lies that you have to bring, as NAME=FOLDER (several are separated by commas).",
+    ),
     Key("portal", "CR_PORTAL", "http://127.0.0.1:8642", "Address of the portal that results are pushed to."),
     Key(
         "share",

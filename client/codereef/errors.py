@@ -15,6 +15,7 @@ A `CrError` carries data; the sentence a person reads is made from it at the edg
     ├── RunError            9   a program failed, crashed, hung or ran out of memory
     ├── NetworkError       10   a portal or repository could not be reached
     ├── StorageError       11   the disk is full, read-only or held by another process
+    ├── NeedsYouError      12   what only a person can do: accept terms, or bring data that may not be fetched
     └── CancelledError    130   the user interrupted
 
 The exit codes are a promise: `docs/exit-codes.md` lists them and a test compares the two.
@@ -130,6 +131,13 @@ class StorageError(CrError):
 
     exit_code = 11
     code = "storage"
+
+
+class NeedsYouError(CrError):
+    """What only a person can do is not done: terms to accept, or data to bring that may not be fetched."""
+
+    exit_code = 12
+    code = "needs-you"
 
 
 class CancelledError(CrError):

@@ -6,6 +6,7 @@
 <home>/results/        local history, one file a result
 <home>/queue/          results that wait for a portal
 <home>/repos/          clones of git repositories, and repos.json
+<home>/failures/       what is kept of steps that failed (`cr why-failed`)
 <home>/cache/          indexes and detected facts; may be deleted at any time
 <home>/portal/         database of a portal started here
 """
@@ -53,6 +54,10 @@ class Home:
     @property
     def repos(self) -> Path:
         return self.root / "repos"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures"
 
     @property
     def cache(self) -> Path:

@@ -15,19 +15,32 @@ import pytest
 from codereef.bench import request, response
 from codereef.canonical import canonical_json
 from codereef.errors import LockError, MetadataError
+from codereef.install.failures import FORMAT as FAILURE_FORMAT
 from codereef.lock.model import FORMAT as LOCK_FORMAT
 from codereef.lock.model import read_lock, to_document
 from codereef.meta.schemas import check
+from codereef.pack.format import FORMAT as PACK_FORMAT
+from codereef.pack.format import from_document as pack_from_document
+from codereef.pack.format import to_document as pack_to_document
 from codereef.record.history import FORMAT as RESULT_FORMAT
 from codereef.record.history import load_result_file
 from codereef.record.summary import row, to_csv
-from codereef.repo.index import CACHE_FORMAT
+from codereef.repo.folder import CACHE_FORMAT
+from codereef.repo.registry import layout
+from codereef.repo.sources import LIST_FORMAT
+from codereef.store.roots import FORMAT as ROOT_FORMAT
+from codereef.store.use import FORMAT as USE_FORMAT
+from codereef.trust.keys import KEY_FORMAT
+from codereef.trust.signatures import ROTATION_FORMAT
+from codereef.workspace.terms import FORMAT as TERMS_FORMAT
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = Path(__file__).with_name("samples")
 PAGES = ROOT / "docs" / "formats"
 LOCK_1 = SAMPLES / "lock-1.json"
+LOCK_2 = SAMPLES / "lock-2.json"
 RESULT_1 = SAMPLES / "result-1.json"
+PACK_1 = SAMPLES / "pack-1.json"
 RESULT_1_ID = "7324f2b5cd829af416de292788797170e92e7d88e03c2f04c6487e4aaa19005e"
 
 SECTIONS = ("Structure", "Backward compatibility", "Forward compatibility", "Rewrite policy", "Version history")
@@ -35,9 +48,20 @@ WRITTEN_BY_THE_CODE = {
     "lock.md": [LOCK_FORMAT],
     "result.md": [RESULT_FORMAT],
     "program-contract.md": [request.FORMAT, response.FORMAT],
-    "store.md": ["codereef-prefix/1", "v1"],
+    "store.md": ["codereef-prefix/1", "v1", ROOT_FORMAT, USE_FORMAT],
     "history-and-queue.md": [RESULT_FORMAT],
-    "index-cache.md": [f"`{CACHE_FORMAT}`", "codereef-repositories/1"],
+    "index-cache.md": [f"`{CACHE_FORMAT}`", LIST_FORMAT, KEY_FORMAT],
+    "registry.md": [
+        layout.ROOT_FORMAT,
+        layout.PAGE_FORMAT,
+        layout.SHARD_FORMAT,
+        layout.RELEASE_FORMAT,
+        ROTATION_FORMAT,
+    ],
+    "pack.md": [PACK_FORMAT],
+    "terms.md": [TERMS_FORMAT],
+    "build.md": ["urn:codereef:schema:package:1"],
+    "failure.md": [FAILURE_FORMAT],
     "component.md": ["urn:codereef:schema:model:1"],
 }
 
@@ -55,6 +79,20 @@ def test_a_lock_of_format_1_is_read_whole() -> None:
     assert to_document(lock) == document
 
 
+def test_a_lock_of_format_2_is_read_whole_for_every_target() -> None:
+    document = json.loads(LOCK_2.read_bytes())
+    check(document, "lock", LOCK_2)
+    lock = read_lock(LOCK_2)
+    assert lock.targets == ("linux-x86_64-gnu", "linux-aarch64-gnu")
+    assert {n.source for n in lock.for_target("linux-aarch64-gnu").nodes.values() if n.scope == "run"} == {
+        "component",
+        "install",
+        "expected",
+    }
+    assert all(e.install_key for e in lock.environments.values())
+    assert to_document(lock) == document
+
+
 def test_a_result_of_format_1_is_read_and_keeps_its_identity() -> None:
     data = RESULT_1.read_bytes()
     result = load_result_file(RESULT_1)
@@ -67,13 +105,23 @@ def test_a_result_of_format_1_is_read_and_keeps_its_identity() -> None:
     assert to_csv([result]).splitlines()[1].startswith(RESULT_1_ID)
 
 
+def test_the_list_of_a_pack_of_format_1_is_read_whole() -> None:
+    """The sample is the list of a real pack, with most images and component files taken out."""
+    document = json.loads(PACK_1.read_bytes())
+    check(document, "pack", PACK_1)
+    manifest = pack_from_document(document)
+    assert (manifest.name, manifest.targets) == ("demo-object-detection", ("linux-x86_64-gnu", "linux-aarch64-gnu"))
+    assert len(manifest.part("wheels")) >= 10 and manifest.folders[0].checked
+    assert pack_to_document(manifest) == document
+
+
 def test_the_lock_inside_a_result_of_format_1_is_a_lock() -> None:
     document = json.loads(RESULT_1.read_bytes())
     check(document["lock"], "lock", RESULT_1)
     assert len(document["lock"]["configurations"]) == 1
 
 
-@pytest.mark.parametrize("sample", [LOCK_1, RESULT_1], ids=lambda path: path.name)
+@pytest.mark.parametrize("sample", [LOCK_1, LOCK_2, RESULT_1], ids=lambda path: path.name)
 def test_a_sample_holds_no_path_and_no_address(sample: Path) -> None:
     def texts(value: object) -> list[str]:
         if isinstance(value, dict):
@@ -93,9 +141,9 @@ def test_a_sample_holds_no_path_and_no_address(sample: Path) -> None:
 
 def test_a_lock_of_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "cr.lock"
-    path.write_text(LOCK_1.read_text(encoding="utf-8").replace(LOCK_FORMAT, "codereef-lock/2"), encoding="utf-8")
+    path.write_text(LOCK_2.read_text(encoding="utf-8").replace(LOCK_FORMAT, "codereef-lock/3"), encoding="utf-8")
     before = path.read_bytes()
-    with pytest.raises(LockError, match="codereef-lock/2"):
+    with pytest.raises(LockError, match="codereef-lock/3"):
         read_lock(path)
     assert path.read_bytes() == before
 

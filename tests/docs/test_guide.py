@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 import pytest
-from codereef.cli.app import COMMANDS, cli
+from codereef.cli.app import COMMANDS
+from codereef.cli.group import cli
 from codereef.config import KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,8 @@ def typed_commands(page: Path) -> Iterator[list[str]]:
 def unknown_part(arguments: list[str]) -> str:
     """Return the command or option of a command line that the client does not have, or ""."""
     name, rest = arguments[0], arguments[1:]
+    if "--" in rest:
+        rest = rest[: rest.index("--")]  # the rest are words of another program
     if name in ("--help", "--version"):
         return ""
     command = cli.get_command(click.Context(cli), name) if name in COMMANDS else None

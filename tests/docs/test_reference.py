@@ -51,7 +51,7 @@ def test_every_kind_and_format_has_a_page(generator: ModuleType) -> None:
 
 def test_references_into_other_schemas_are_followed(generator: ModuleType) -> None:
     page = generator.pages(SCHEMAS)["solution.md"]
-    assert "| `deps.NAME.needs` | string | yes |" in page
+    assert "| `deps.NAME.needs` | string or object | yes |" in page
     assert "$ref" not in page
 
 

@@ -30,6 +30,7 @@ from codereef.record.privacy import scrub
 from codereef.repo.index import Index
 from codereef.run.options import merge_options
 from codereef.run.request import Parts, build_request, parts_of
+from codereef.store.locks import inherited
 from codereef.target.local import Outcome, clean_environment, run
 
 DEFAULT_TIMEOUT = 3600.0
@@ -94,7 +95,12 @@ def comparability(
         {
             "model": sorted([f.name, f.sha256] for f in model.files),
             "processing": [select(parts.model.meta[part], facts) for part in ("inputs", "outputs")],
-            "dataset": [sorted([f.name, f.sha256] for f in dataset.files), dataset.tree],
+            # Data that the user brought has neither files nor a tree; what was checked of it stands for them.
+            "dataset": [
+                sorted([f.name, f.sha256] for f in dataset.files),
+                dataset.tree,
+                *([dataset.binary] if dataset.binary else []),
+            ],
             "annotations": parts.dataset.meta["annotations"],
             "program": parts.program.reference.unversioned,
             "scenario": settings["scenario"],
@@ -162,15 +168,18 @@ def measure(
         )
         script = installed.folders[parts.program_id] / parts.program.meta["run"]["python"]
         limit = timeout if timeout is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT))
-        outcome = run(
-            [str(python), "-I", str(script), str(request)],
-            cwd=work,
-            # Runtimes keep caches and telemetry in the home; a measurement reads and leaves nothing there.
-            environ={**clean_environment(os.environ), **dict.fromkeys(_HOMES, str(work / "home"))},
-            timeout=limit,
-            memory_limit=memory_limit,
-            on_line=lambda line: _report(line, on_update),
-        )
+        with inherited() as locks:
+            outcome = run(
+                [str(python), "-I", str(script), str(request)],
+                cwd=work,
+                # Runtimes keep caches and telemetry in the home; a measurement reads and leaves nothing there.
+                environ={**clean_environment(os.environ), **dict.fromkeys(_HOMES, str(work / "home"))},
+                timeout=limit,
+                memory_limit=memory_limit,
+                on_line=lambda line: _report(line, on_update),
+                # What the program uses stays in the store as long as it runs, whatever becomes of this process.
+                pass_fds=locks,
+            )
         response = _read_object(output / "response.json")
         partial = _read_object(output / "samples.partial.json")
         predictions = _read_json(output / "predictions.json") or None

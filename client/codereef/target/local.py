@@ -100,6 +100,7 @@ def run(
     timeout: float,
     memory_limit: int | None = None,
     on_line: Callable[[str], None] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Outcome:
     """Run a program on this machine and wait for it.
 
@@ -113,6 +114,7 @@ def run(
         memory_limit: bytes of address space it may use; None for no limit.
         on_line: is called with each line of standard output, from another thread; what it raises is raised
             here, once the program has ended.
+        pass_fds: open files it inherits, such as locks that are to last as long as it does.
 
     Raises:
         RunError: the program could not be started.
@@ -141,6 +143,7 @@ def run(
             errors="replace",
             start_new_session=True,
             preexec_fn=prepare,
+            pass_fds=pass_fds,
         )
     except OSError as error:
         raise RunError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codereef.errors import NotFoundError
+from codereef.meta.reference import needs_text
 from packaging.version import Version
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
@@ -137,7 +138,7 @@ def _publish(session: Session, publisher: Publisher, source: ComponentSource) ->
             Dependency(
                 version_id=row.id,
                 role=role,
-                needs=dependency["needs"],
+                needs=needs_text(dependency["needs"]),
                 constraint=dependency.get("version"),
                 optional=dependency.get("optional", False),
             )
