@@ -233,11 +233,31 @@ def _inside(reference: str, document: Mapping[str, Any]) -> tuple[Any, Mapping[s
     return found, document
 
 
+def _is_its_own_condition(schema: dict[str, Any]) -> bool:
+    """Whether a schema leads to itself without going deeper into the document."""
+
+    def references(part: Any) -> set[str]:
+        if not isinstance(part, dict):
+            return set()
+        found = {part["$ref"]} if "$ref" in part else set()
+        for word in ("not", "if", "then", "else"):
+            found |= references(part.get(word))
+        for word in ("allOf", "anyOf", "oneOf"):
+            for branch in part.get(word, ()):
+                found |= references(branch)
+        return found
+
+    parts = {"#": schema, **{f"#/$defs/{name}": part for name, part in schema.get("$defs", {}).items()}}
+    leads = {name: references(part) for name, part in parts.items()}
+    for _ in leads:  # the transitive closure
+        leads = {name: found.union(*(leads[other] for other in found)) for name, found in leads.items()}
+    return any(name in found for name, found in leads.items())
+
+
 def compare_any(schema: dict[str, Any], documents: list[Any]) -> None:
-    try:
-        theirs = [their_places(Draft202012Validator(schema).iter_errors(document)) for document in documents]
-    except RecursionError:
-        return  # A schema that is its own condition has no meaning.
+    if _is_its_own_condition(schema):
+        return  # It has no meaning; whether a validator notices depends on the order in which it looks.
+    theirs = [their_places(Draft202012Validator(schema).iter_errors(document)) for document in documents]
     check = Compiler(_inside).check(schema, schema)
     for document, places in zip(documents, theirs):
         assert our_places(violations(document, schema, schema, _inside)) == places
