@@ -243,7 +243,8 @@ class Cleaner:
 
 def _names(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the user's and the machine's names, and the words that stand for them."""
-    users = {environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")} | {Path.home().name}
+    users = {environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")}
+    users.add(Path(environ.get("HOME") or Path.home()).name)
     with contextlib.suppress(OSError, KeyError, ImportError):
         users.add(getpass.getuser())
     with contextlib.suppress(OSError, KeyError, ImportError):
