@@ -225,3 +225,16 @@ def test_answer_is_the_first_in_the_order_of_the_walk() -> None:
         (1, 0): [need(3, 0b01)], (2, 0): [need(3, 0b10)],
     })  # fmt: skip
     assert selected(table, need(0, 1)) == {0: 0, 1: 0, 2: 1, 3: 0}
+
+
+def test_dead_end_that_follows_from_an_early_choice_leaves_the_choices_between_as_they_are() -> None:
+    # The best candidate of each of the second hundred needs something that forbids the best of one of the first.
+    size = 100
+    needs: dict[tuple[int, int], list[Dependency]] = {}
+    for variable in range(size, 2 * size):
+        needs[variable, 0] = [need(variable + size, 1)]
+        needs[variable + size, 0] = [need(variable - size, 0b10)]
+    answer = solve(Table([2] * 2 * size + [1] * size, needs), [need(variable, 0b11) for variable in range(2 * size)])
+    assert isinstance(answer, Solution)
+    assert answer.selected == {variable: variable // size for variable in range(2 * size)}
+    assert answer.statistics.decisions < 5 * size

@@ -211,6 +211,12 @@ def two_changes() -> object:
     return solved(components, request=Request(pins={"lib.a": ">=5"}, forbid=("package:b-wheel",)))
 
 
+def three_changes() -> object:
+    bans = ("package:a-wheel", "package:b-wheel", "package:c-wheel")
+    packages = [package(f"{x}-wheel", f"lib.{x}", ["1.0"]) for x in "abc"]
+    return solved(world({x: needs(f"lib.{x}") for x in "abc"}, *packages), request=Request(forbid=bans))
+
+
 CASES: dict[str, Callable[[], object]] = {
     "version-nobody-has": lambda: solved(world({"a": needs("lib.a", version=">=3")}, LIB)),
     "many-versions": many_versions,
@@ -274,6 +280,7 @@ CASES: dict[str, Callable[[], object]] = {
         world({"a": needs("lib.a")}, package("lib-wheel", "lib.a", ["1.0"], targets=[HOST])), target=BOARD
     ),
     "two-changes": two_changes,
+    "three-changes": three_changes,
 }
 
 

@@ -44,9 +44,10 @@ class KnownGraph:
         self.widened: list[bool] = []
         self.tied: list[Sequence[int] | None] = []  # classes, None where each candidate is one, in order
         self.in_walk: list[bool] = []
-        #: Variables to look at although they did not shrink, and those to look at again below a level.
+        self.last: list[int] = []  # the place in the trail where the domain last shrank, -1 for nowhere
+        #: Variables to look at although they did not shrink, and those to look at again when the search goes back.
         self.pending: list[int] = []
-        self.late: dict[int, int] = {}
+        self.late: list[int] = []
         self.lookups = 0
         self.reusable: list[tuple[int, int]] = []  # (variable, states that do not reuse what is there)
 
@@ -75,6 +76,7 @@ class KnownGraph:
         self.widened.append(False)
         self.tied.append(None)
         self.in_walk.append(False)
+        self.last.append(-1)
         return variable
 
     def variable(self, name: int) -> int:
@@ -103,7 +105,7 @@ class KnownGraph:
     def examine(self, variable: int) -> None:
         """Have a variable looked at that has new facts: now, and again whenever the search goes back."""
         self.pending.append(variable)
-        self.late[variable] = 1 << 60
+        self.late.append(variable)
 
     def add_fact(self, owner: int, dependers: int, dependency: Dependency) -> Incompatibility | None:
         """State a dependency of `dependers` (or of the user, owner -1); None if it forbids nothing."""

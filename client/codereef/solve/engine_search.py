@@ -106,8 +106,12 @@ class Search(Trail):
 
     def resume(self) -> Outcome:
         """Go on after `add_broken`, under the same assumptions; otherwise like `run`."""
+        found: Incompatibility | Outcome | None
         while True:
-            found = self._descend()
+            found = self._missed
+            self._missed = None
+            if found is None:
+                found = self._descend()
             if not isinstance(found, Incompatibility):
                 return found
             if not self.resolve_conflict(found):
@@ -123,6 +127,7 @@ class Search(Trail):
         graph = self.graph
         domains, fired, watches = graph.domain, graph.fired, graph.watches
         needed, in_walk, pending, tied = graph.needed, graph.in_walk, graph.pending, graph.tied
+        last, widened = graph.last, graph.widened
         trail, order, levels = self._trail, self._order, self._levels
         head = self._head
         while True:
@@ -144,7 +149,8 @@ class Search(Trail):
                     if rest != now:
                         if not rest:
                             return item
-                        trail.append((other, now, item))
+                        trail.append((other, now, item, last[other]))
+                        last[other] = len(trail) - 1
                         domains[other] = rest
                 if watches[variable]:
                     conflict = self._visit_watched(variable)
@@ -164,7 +170,8 @@ class Search(Trail):
                     return "refuted"
                 self._level()
                 if domain & ~states:
-                    trail.append((variable, domain, None))
+                    trail.append((variable, domain, None, last[variable]))
+                    last[variable] = len(trail) - 1
                     domains[variable] = domain & states
                 continue
             # The walk: along what is decided, up to the next variable that is not.
@@ -209,6 +216,13 @@ class Search(Trail):
                     if not in_walk[other]:
                         in_walk[other] = True
                         order.append(other)
+                        if not widened[other] and self.conflicts:
+                            conflict = self._look_ahead(other)
+                            if conflict is not None:
+                                self._position = position
+                                return conflict
+                if pending or head < len(trail):
+                    break
             self._position = position
             if not choice:
                 if pending or head < len(trail):
@@ -219,43 +233,46 @@ class Search(Trail):
                     self._head = head
                     return "complete"
                 domain = domains[variable]
-            # A candidate that what is decided forbids is ruled out at once: that keeps all decisions.
             following = fired[variable].get(choice)
             if following is None:
                 following = graph.consequences(variable, choice)
+            if self._unsettled >= 0:
+                self._settle_levels()
+            place = len(trail)
+            levels.append((place, len(order), position, self._round))
+            trail.append((variable, domain, None, last[variable]))
+            last[variable] = place
+            domains[variable] = choice
             for other, keep, item in following:
-                if not domains[other] & keep and other != variable:
-                    wide = graph.widest(item)
-                    states = next(mask for owner, mask in wide.terms if owner == variable)
-                    rest = domain & ~states
-                    if rest:
-                        trail.append((variable, domain, wide))
-                        domains[variable] = rest
-                    else:
-                        return wide
-                    break
+                now = domains[other]
+                rest = now & keep
+                if rest != now:
+                    if not rest:
+                        before = next((old for v, old, _, _ in trail[place:] if v == other), now)
+                        if before & keep:
+                            self.decisions += 1
+                            return item
+                        # A candidate that what is decided forbids is ruled out at once: that keeps all decisions.
+                        self._take_back(place)
+                        conflict = self._rule_out(variable, item)
+                        if conflict is not None:
+                            return conflict
+                        break
+                    trail.append((other, now, item, last[other]))
+                    last[other] = len(trail) - 1
+                    domains[other] = rest
             else:
                 self.decisions += 1
                 if self.max_steps is not None:
                     self._check_limit()
-                levels.append((len(trail), len(order), position, self._round))
-                trail.append((variable, domain, None))
-                domains[variable] = choice
                 if not watches[variable]:
-                    # What follows was just looked up, and none of it is impossible.
+                    # What follows was just drawn.
                     head += 1
-                    for other, keep, item in following:
-                        now = domains[other]
-                        rest = now & keep
-                        if rest != now:
-                            if not rest:
-                                return item
-                            trail.append((other, now, item))
-                            domains[other] = rest
 
     def _level(self) -> None:
         self.decisions += 1
         self._check_limit()
+        self._settle_levels()
         self._levels.append((len(self._trail), len(self._order), self._position, self._round))
 
     def _visit_watched(self, variable: int) -> Incompatibility | None:
@@ -290,8 +307,7 @@ class Search(Trail):
                     kept.extend(watching[place + 1 :])
                     watches[variable] = kept
                     return item
-                self._trail.append((other, now, item))
-                domains[other] = rest
+                self._append(other, rest, item)
         watches[variable] = kept
         return None
 
@@ -305,8 +321,7 @@ class Search(Trail):
                 if not rest:
                     return item
                 if rest != now:
-                    self._trail.append((variable, now, item))
-                    domains[variable] = rest
+                    self._append(variable, rest, item)
         return None
 
     # --- the walk ------------------------------------------------------------------------------------------

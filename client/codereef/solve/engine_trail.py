@@ -3,54 +3,30 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from codereef.solve.answers import StepLimitError
-from codereef.solve.engine_graph import KnownGraph
+from codereef.solve.engine_levels import Levels
 from codereef.solve.engine_proof import Incompatibility, resolve
 from codereef.solve.terms import Clause
 
 
-class Trail:
-    """The state of a search.
-
-    Args:
-        graph: what is known; its domains are what is left at the end of the trail.
-        max_steps: upper bound on decisions plus conflicts, or None.
-    """
-
-    def __init__(self, graph: KnownGraph, max_steps: int | None) -> None:
-        self.graph = graph
-        self.max_steps = max_steps
-        self.decisions = self.conflicts = 0
-        self._learned = self._undone = 0
-        self._proof: Incompatibility | None = None
-        # (variable, its domain before, why it shrank; None for a decision)
-        self._trail: list[tuple[int, int, Incompatibility | None]] = []
-        self._head = 0  # up to here the trail is propagated
-        # Per level: where it starts in the trail; length and position of the walk and position of its second round.
-        self._levels: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)]
-        self._order: list[int] = []
-        self._position = 0
-        self._round = 0
+class Trail(Levels):
+    """Going back from dead ends."""
 
     def resolve_conflict(self, conflict: Incompatibility) -> bool:
         """Learn from a conflict and go back; False if there is no answer at all."""
         self.conflicts += 1
+        self._settle_levels()
         learned, level = self._analyse(conflict)
         if not learned.terms:
             self._proof = learned
             return False
         self._check_limit()
-        self._backjump(level)
-        domain = self.graph.domain
-        for variable, states in learned.terms:
-            rest = domain[variable] & ~states
-            if rest:
-                if rest != domain[variable]:
-                    self._trail.append((variable, domain[variable], learned))
-                    domain[variable] = rest
-                break
+        self._backjump(level - 1)
+        self._apply(learned)
+        self._unsettled = len(self._trail)
         return True
 
     def add_broken(self, clauses: Sequence[Clause]) -> bool:
@@ -60,14 +36,13 @@ class Trail:
             ValueError: the answer breaks none of them.
         """
         graph = self.graph
-        places = {variable: place for place, (variable, _, _) in enumerate(self._trail)}
         broken: Incompatibility | None = None
         for clause in clauses:
             fact = graph.add_clause(clause)
             if fact is None:
                 continue
             # What is watched must be what held last.
-            fact.terms = tuple(sorted(fact.terms, key=lambda term: -places.get(term[0], -1)))
+            fact.terms = tuple(sorted(fact.terms, key=lambda term: -graph.last[term[0]]))
             if fact.terms:
                 graph.attach(fact)
                 graph.examine(fact.terms[0][0])
@@ -81,46 +56,35 @@ class Trail:
         """Resolve `conflict` back to the first cut with one variable of its level.
 
         Returns:
-            What is learned, the variable to assert first and one of the level to go back to second; and that
-            level. Its terms are empty if the problem has no solution.
+            What is learned, the variable to assert first and one of the level to go back to second; and the
+            level of the conflict. Its terms are empty if the problem has no solution.
         """
         graph = self.graph
         conflict = graph.widest(conflict)
         terms = dict(conflict.terms)
         chain: list[tuple[int, Incompatibility]] = [(-1, conflict)]
-        trail, levels = self._trail, self._levels
-        place = self._satisfier(terms, -1, len(trail))
-        level = len(levels) - 1
-        while place >= 0:
-            while levels[level][0] > place:
-                level -= 1
-            pivot, _, reason = trail[place]
+        # variable -> (level, place) where its term came to hold
+        held = {variable: self._held(variable, states) for variable, states in terms.items()}
+        level = max((item[0] for item in held.values()), default=0)
+        while terms:
+            highest = [(item[1], variable) for variable, item in held.items() if item[0] == level]
             # At level 0 nothing was decided, so everything is resolved.
-            before = self._satisfier(terms, pivot, place) if level else 0
-            if before < levels[level][0]:
-                below = level
-                while levels[below][0] > before and below:
-                    below -= 1
-                order = [pivot] if before < 0 else [pivot, trail[before][0]]
-                order += [variable for variable in terms if variable not in order]
-                return self._learn(tuple((v, terms[v]) for v in order), chain), below
+            if level and len(highest) == 1:
+                order = sorted(terms, key=lambda variable: held[variable], reverse=True)
+                return self._learn(tuple((v, terms[v]) for v in order), chain), level
+            place, pivot = max(highest)
+            reason = self._trail[place][2]
             # A decision comes first in its level, so it is never the later one of two.
             assert reason is not None
             cause = graph.widest(reason)
             chain.append((pivot, cause))
             resolve(terms, cause, pivot, graph.absent[pivot])
-            place = self._satisfier(terms, -1, place)
+            for variable, _ in cause.terms:
+                if variable in terms:
+                    held[variable] = self._held(variable, terms[variable])
+                else:
+                    held.pop(variable, None)
         return self._learn((), chain), 0
-
-    def _satisfier(self, terms: dict[int, int], skipped: int, place: int) -> int:
-        """Return the last place in the trail, before `place`, where one of `terms` came to hold; -1 for none."""
-        trail = self._trail
-        while place:
-            place -= 1
-            variable, old, _ = trail[place]
-            if variable in terms and variable != skipped and old & ~terms[variable]:
-                return place
-        return -1
 
     def _learn(self, terms: tuple[tuple[int, int], ...], chain: list[tuple[int, Incompatibility]]) -> Incompatibility:
         if len(chain) == 1:
@@ -139,9 +103,11 @@ class Trail:
         graph, trail, order = self.graph, self._trail, self._order
         domains, in_walk = graph.domain, graph.in_walk
         start, walked, self._position, self._round = self._levels[level + 1]
+        last = graph.last
         self._undone += len(trail) - start
-        for variable, old, _ in reversed(trail[start:]):
+        for variable, old, _, place in reversed(trail[start:]):
             domains[variable] = old
+            last[variable] = place
         del trail[start:], self._levels[level + 1 :]
         self._head = start
         for variable in order[walked:]:
@@ -149,13 +115,24 @@ class Trail:
         del order[walked:]
         # Facts that were loaded higher up may have consequences here already.
         late = graph.late
+        looked = self._looked
+        while looked and looked[-1][0] > level:
+            late += looked.pop()[1]
         if late:
-            for variable, examined in list(late.items()):
-                if examined > level:
-                    graph.pending.append(variable)
-                    late[variable] = level
-                    if not level:
-                        del late[variable]
+            again = list(dict.fromkeys(late))
+            graph.pending += again
+            if level:
+                looked.append((level, again))
+            late.clear()
+        index = bisect_left(self._low_places, start)
+        del self._low_places[index:], self._low_levels[index:]
+        self._unsettled = start
+        # What is undone here although it follows from what is left.
+        early: list[Incompatibility] = []
+        while self._early and self._early[-1][0] >= start:
+            early.append(self._early.pop()[1])
+        for item in reversed(early):
+            self._apply(item)
 
     def _check_limit(self) -> None:
         if self.max_steps is not None and self.decisions + self.conflicts > self.max_steps:

@@ -202,8 +202,11 @@ def _about_lacking(universe: Universe, variable: int, asked: Asked, helped: bool
         text = f"Ask in {where} for variants that {needs} has, or choose another value for your own with --variant."
         return _Guess("" if helped else text)
     left_out = universe.excluded[variable]
-    if helped and any(excluded.remedy.startswith("leave out") for excluded in left_out):
-        return _Guess("")
+    # What others have would meet the same pin or ban: it is the user's own word that goes first.
+    mine = sorted({excluded.remedy for excluded in left_out if excluded.remedy.startswith("leave out")})
+    if mine:
+        first = mine[0][0].upper() + mine[0][1:]
+        return _Guess("" if helped else f"{first} first; what else is in the way is told then.")
     wanted = f"{needs} {asked.constraint}".strip()
     detectors = universe.detectors(needs)
     if detectors and machine == universe.host.triple and not any(c.source == "install" for c in candidates):
