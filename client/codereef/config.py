@@ -15,6 +15,7 @@ from codereef.disk import write_atomic
 from codereef.errors import MetadataError, UsageError
 from codereef.home import Home
 from codereef.meta.reference import nearest
+from codereef.witness import looked
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def _typed(key: Key, value: Any, origin: str) -> Any:
 
 
 def _stored(home: Home) -> dict[str, Any]:
+    looked(str(home.config))
     try:
         document = json.loads(home.config.read_bytes())
     except FileNotFoundError:

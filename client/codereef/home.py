@@ -13,10 +13,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from codereef.place import home_folder
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,7 @@ class Home:
     @staticmethod
     def default(environ: Mapping[str, str] | None = None) -> Home:
         """Return the home of this user: `$CR_HOME`, else `$XDG_DATA_HOME/codereef`, else `~/.local/share/codereef`."""
-        environment = os.environ if environ is None else environ
-        if chosen := environment.get("CR_HOME"):
-            return Home(Path(chosen).expanduser().absolute())
-        data = environment.get("XDG_DATA_HOME")
-        base = Path(data) if data else Path.home() / ".local" / "share"
-        return Home(base.absolute() / "codereef")
+        return Home(Path(home_folder(environ)))
 
     @property
     def config(self) -> Path:

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+
+# What is here for checking alone: `typing` and `collections.abc` take longer to import than the rest of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 #: command -> (section, module under codereef.cli.commands, one-line help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -29,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "pack": ("Solutions", "packing", "Write a solution with all it needs into one file."),
     "results": ("Results", "results", "List the results of this machine, or plot them."),
     "compare": ("Results", "results", "Compare two results: faster, slower or no measurable difference."),
-    "export": ("Results", "results", "Write results as CSV or JSON."),
+    "export": ("Results", "results", "Write results as CSV or JSON, or a lock for other tools."),
     "push": ("Results", "portal", "Upload results to a portal, after showing what is sent."),
     "search": ("Components", "components", "Search components by name, tag and summary."),
     "show": ("Components", "components", "Show a component or a result."),
@@ -106,6 +110,11 @@ def run(arguments: Sequence[str]) -> int:
             sys.stdout.write(overview(columns()) + "\n")
             sys.stdout.flush()
             return 0
+        if "_CR_COMPLETE" not in os.environ:
+            from codereef.cli.direct import answer
+
+            if answer(arguments):
+                return 0
         from codereef.cli.group import cli
 
         result = cli.main(args=list(arguments), prog_name="cr", standalone_mode=False)

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+from codereef.cli.plain import color as color
+from codereef.cli.plain import print_json as print_json
+from codereef.cli.plain import table as table
 from codereef.errors import CancelledError, CrError, UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,11 +39,6 @@ def _quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta["codereef.quiet"] = value
 
 
-def color() -> bool | None:
-    """Return False where the user wants no colour (NO_COLOR), else None: colour on a terminal only."""
-    return False if os.environ.get("NO_COLOR") else None
-
-
 def quiet() -> bool:
     """Tell whether the user wants no progress and no notes."""
     ctx = click.get_current_context(silent=True)
@@ -51,13 +49,6 @@ def note(text: str) -> None:
     """Print a note for people to standard error."""
     if not quiet():
         click.echo(text, err=True)
-
-
-def print_json(document: object) -> None:
-    """Print data as JSON to standard output."""
-    import json
-
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
 def _as_cr_error(error: BaseException) -> CrError | None:
@@ -137,37 +128,11 @@ def interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, right: Sequence[int] = ()) -> str:
-    """Return rows as a text table, or as blocks of lines where a terminal is too narrow for it.
-
-    Args:
-        rows: cells as text.
-        head: column names.
-        right: columns that are aligned to the right.
-    """
-    everything = [list(head), *[list(row) for row in rows]]
-    widths = [max(len(row[i]) for row in everything) for i in range(len(head))]
-    if sys.stdout is not None and sys.stdout.isatty():
-        import shutil
-
-        columns = shutil.get_terminal_size().columns
-        if sum(widths) + 2 * (len(widths) - 1) > columns:
-            return _blocks(rows, head)
-    lines = []
-    for number, row in enumerate(everything):
-        cells = [cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row)]
-        line = "  ".join(cells).rstrip()
-        lines.append(click.style(line, bold=True) if number == 0 else line)
-    return "\n".join(lines)
-
-
-def _blocks(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
-    width = max(len(name) for name in head[1:]) if len(head) > 1 else 0
-    lines = []
-    for row in rows:
-        lines.append(click.style(row[0], bold=True))
-        lines += [f"  {name.ljust(width)}  {cell}" for name, cell in zip(head[1:], row[1:]) if cell]
-    return "\n".join(lines)
+_EXAMPLES = {
+    "--pin": "compiler.python=3.11",
+    "--data": "imagenet-2012-val=/data/imagenet/val",
+    "--option": "threads=4",
+}
 
 
 def key_values(entries: Sequence[str], option: str) -> dict[str, str]:
@@ -180,7 +145,8 @@ def key_values(entries: Sequence[str], option: str) -> dict[str, str]:
     for entry in entries:
         name, sign, value = entry.partition("=")
         if not sign or not name:
-            raise UsageError(f"{option} {entry}: expected NAME=VALUE.", hint=f"For example {option} precision=int8.")
+            example = _EXAMPLES.get(option, "precision=int8")
+            raise UsageError(f"{option} {entry}: expected NAME=VALUE.", hint=f"For example {option} {example}.")
         if name in result:
             raise UsageError(f"{option} {name} is given twice.", hint="Give it once.")
         result[name] = value

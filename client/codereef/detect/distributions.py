@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 
 from codereef.detect.probe import file_digest, normalise_version
+from codereef.witness import looked
 
 _ENTRY = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)(?:-py\d[\d.]*)?(?:-[^-]+)?\.(?:dist|egg)-info$")
 _VERSION = re.compile(r"(?mi)^Version:[ \t]*(\S+)")
@@ -27,6 +28,7 @@ def normalise_name(name: str) -> str:
 def list_folder(folder: str) -> dict[str, list[str]]:
     """Return the metadata entries of a site folder, by normalised distribution name."""
     found: dict[str, list[str]] = {}
+    looked(folder)
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -51,10 +53,13 @@ def evidence(entry: str) -> tuple[str, str, str]:
     Raises:
         OSError: there is no readable metadata.
     """
+    looked(entry)
     metadata = _metadata_file(entry)
+    looked(metadata)
     status = os.stat(metadata)
     signature = f"{status.st_size}.{status.st_mtime_ns}.{status.st_ino}"
     record = os.path.join(entry, "RECORD")
+    looked(record)
     try:
         other = os.stat(record)
     except OSError:

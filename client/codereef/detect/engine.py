@@ -20,6 +20,7 @@ from codereef.detect.search import Candidate, candidates
 from codereef.detect.spec import Detector, parse
 from codereef.detect.triples import target_of
 from codereef.detect.types import Detected, Rejected, Report
+from codereef.witness import doubt, looked
 
 CACHE_FILE = "detected.json"
 CACHE_FORMAT = "codereef-detect/1"
@@ -46,6 +47,8 @@ class _Cache:
         if not isinstance(entry, dict):
             return None
         until = entry.get("until")
+        if until is not None:
+            doubt()  # It is asked again when that time has come.
         if isinstance(until, (int, float)) and not time.time() < until <= time.time() + RETRY_AFTER_S:
             return None
         self._used[key] = entry
@@ -54,6 +57,8 @@ class _Cache:
     def put(self, key: str, entry: Mapping[str, object]) -> None:
         self._used[key] = dict(entry)
         self._changed = True
+        if "until" in entry:
+            doubt()
 
     def save(self) -> None:
         if not self._changed:
@@ -165,6 +170,8 @@ def _detected(detector: Detector, candidate: Candidate, answer: Answer) -> Detec
     facts, paths = dict(answer.facts), dict(answer.paths)
     path = candidate.path
     real = paths.get("executable", "")
+    if real:
+        looked(real)
     if real and os.path.realpath(real) != candidate.real and os.access(real, os.X_OK):
         # A script in front of the real program: name the real one.
         path = real

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from codereef.detect.command import Output, run_command
 from codereef.detect.search import Candidate, plain_name
 from codereef.detect.spec import Detector, Query
+from codereef.witness import looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ def siblings(detector: Detector, path: str) -> dict[str, str]:
             continue
         beside = rule.sibling.replace("{prefix}", prefix).replace("{suffix}", suffix) + extension
         full = os.path.join(folder, beside)
+        looked(full)
         if os.access(full, os.X_OK):
             found[rule.name] = full
     return found

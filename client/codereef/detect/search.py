@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: PTH112, PTH113, PTH116, PTH117, PTH118, PTH119, PTH120, PTH207, PTH208
+# ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH116, PTH117, PTH118, PTH119, PTH120, PTH207, PTH208
 """Finds candidate executables: environment variables, PATH, then the detectors' own patterns.
 
 Folders of shims (pyenv, asdf, mise) are replaced by the folders of the real programs behind them: the
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 
 from codereef.detect.spec import Detector
+from codereef.witness import looked, recording
 
 WINDOWS = os.name == "nt"
 
@@ -65,6 +66,7 @@ def _natural(name: str) -> tuple[tuple[int, ...], str]:
 
 
 def _subfolders(folder: str) -> list[str]:
+    looked(folder)
     try:
         return sorted(os.listdir(folder), key=_natural, reverse=True)
     except OSError:
@@ -74,6 +76,7 @@ def _subfolders(folder: str) -> list[str]:
 def _pyenv_selection(root: str, environ: Mapping[str, str]) -> list[str]:
     chosen = environ.get("PYENV_VERSION", "")
     if not chosen:
+        looked(os.path.join(root, "version"))
         try:
             with open(os.path.join(root, "version"), encoding="utf-8") as stream:
                 chosen = stream.read(4096)
@@ -87,12 +90,14 @@ def _behind_shims(folder: str, environ: Mapping[str, str]) -> list[str] | None:
     if name != "shims":
         return None
     versions = os.path.join(root, "versions")
+    looked(versions)
     if os.path.isdir(versions):
         present = _subfolders(versions)
         selected = [version for version in _pyenv_selection(root, environ) if version in present]
         rest = [version for version in present if version not in selected]
         return [os.path.join(versions, version, "bin") for version in selected + rest]
     installs = os.path.join(root, "installs")
+    looked(installs)
     if os.path.isdir(installs):
         return [
             os.path.join(installs, tool, version, "bin")
@@ -115,6 +120,7 @@ def search_folders(environ: Mapping[str, str]) -> list[tuple[tuple[int, ...], st
         folder = os.path.normpath(entry)
         behind = _behind_shims(folder, environ)
         for place, real_folder in enumerate([folder] if behind is None else behind):
+            looked(real_folder)
             identity = os.path.realpath(real_folder)
             if identity not in seen:
                 seen.add(identity)
@@ -125,6 +131,7 @@ def search_folders(environ: Mapping[str, str]) -> list[tuple[tuple[int, ...], st
 def _environment_of(path: str) -> tuple[str, str]:
     folder = os.path.dirname(path)
     for home in (os.path.dirname(folder), folder):
+        looked(os.path.join(home, "pyvenv.cfg"))
         try:
             status = os.stat(os.path.join(home, "pyvenv.cfg"))
         except OSError:
@@ -133,7 +140,20 @@ def _environment_of(path: str) -> tuple[str, str]:
     return "", ""
 
 
+def _look_along(path: str) -> None:
+    """Tell an open recorder of a path, and of the folders of the links that lead from it to a file."""
+    looked(path)
+    for _ in range(40):
+        if not os.path.islink(path):
+            break
+        looked(os.path.dirname(path))
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+    looked(path)
+
+
 def _candidate(index: int, detector: Detector, path: str, rank: tuple[int, ...]) -> Candidate | None:
+    if recording():
+        _look_along(path)
     try:
         status = os.stat(path)
     except OSError:
@@ -158,6 +178,7 @@ def _from_variables(
             import shlex
             import shutil
 
+            looked(os.path.abspath(value))
             try:
                 words = [value] if os.path.isfile(value) else shlex.split(value)
             except ValueError:
@@ -165,6 +186,8 @@ def _from_variables(
             # In "ccache gcc -m32" the program is the word that bears a name looked for.
             named = [word for word in words if matches_name(detector, plain_name(word))]
             for word in (named or words)[:1]:
+                for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+                    looked(os.path.abspath(os.path.join(folder, word)))
                 path = word if os.path.isabs(word) else shutil.which(word, path=environ.get("PATH"))
                 if path and os.path.isabs(path) and os.path.basename(os.path.dirname(path)) != "shims":
                     yield index, path, (0, place)
@@ -197,6 +220,27 @@ def _from_path(detectors: Sequence[Detector], environ: Mapping[str, str]) -> Ite
             yield index, os.path.join(folder, entry), rank
 
 
+def _look_for(pattern: str) -> None:
+    """Tell an open recorder of every folder that a pattern is looked for in, and of what may or may not be there."""
+    places = [os.path.sep]
+    for part in pattern.split(os.path.sep):
+        if not part:
+            continue
+        following: list[str] = []
+        for place in places:
+            looked(place)
+            if re.search(r"[*?\[]", part):
+                try:
+                    following += [os.path.join(place, n) for n in os.listdir(place) if fnmatchcase(n, part)]
+                except OSError:
+                    continue
+            else:
+                following.append(os.path.join(place, part))
+        places = following
+    for place in places:
+        looked(place)
+
+
 def _from_patterns(
     detectors: Sequence[Detector], environ: Mapping[str, str]
 ) -> Iterator[tuple[int, str, tuple[int, ...]]]:
@@ -210,6 +254,8 @@ def _from_patterns(
                     continue
                 pattern = os.path.join(home, pattern[2:])
             if os.path.isabs(pattern):
+                if recording():
+                    _look_for(pattern)
                 for path in sorted(glob(pattern)):
                     yield index, path, (2, place)
 

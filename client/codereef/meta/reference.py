@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codereef.errors import UsageError
-
-KINDS = ("soft", "package", "model", "dataset", "program", "target", "solution", "dashboard")
+from codereef.meta.kinds import KINDS as KINDS
 
 #: Likeness below which two names are not called near.
 _LIKE = 0.6

@@ -19,6 +19,7 @@ from codereef.errors import CrError, MetadataError
 from codereef.meta.component import META_FILE, Component, component_digest, read_meta
 from codereef.repo.catalogue import Broken, Repository, Row, pack_row, row_of, unpack_row
 from codereef.repo.scan import Found, scan, unreadable
+from codereef.witness import looked, recording
 
 CACHE_FORMAT = 4
 
@@ -91,6 +92,11 @@ class FolderCatalogue:
 
     def _read(self, cache_dir: Path | None) -> None:
         root = self.repository.root
+        if recording():
+            # Schemas say what is a component; `stamp` is worked out once.
+            schemas = data_root() / "schemas"
+            for place in (schemas, *schemas.glob("*.json")):
+                looked(str(place))
         path = cache_file(cache_dir, "index", root) if cache_dir else None
         cached = _load(path) if path else {}
         before: Mapping[str, Any] = cached.get("folders", {})

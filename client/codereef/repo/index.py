@@ -14,6 +14,7 @@ from codereef.errors import NotFoundError, UsageError
 from codereef.meta.component import Component
 from codereef.meta.reference import KINDS, Reference, is_query, nearest, parse_query, parse_reference, tags_of
 from codereef.repo.catalogue import Broken, Catalogue, Given, Repository, Row, by_preference, merge_rows
+from codereef.repo.listed import Listed
 from codereef.repo.scan import component_folders
 
 __all__ = ["Broken", "Index", "Repository", "Row", "component_folders", "load_index", "load_repository"]
@@ -88,6 +89,23 @@ class Index:
         """Return what is known of every component without reading it, by kind and name."""
         keys = sorted(self._sources) if kind is None else self._keys.get(kind, [])
         return [self.row(key) for key in keys]
+
+    def listed(self) -> list[Listed]:
+        """Return what search needs of every component, by kind and name."""
+        return [
+            Listed(
+                row.kind,
+                row.name,
+                row.newest,
+                self.repositories_of(row.key)[0],
+                "yes" if row.withdrawn else "",
+                row.capability,
+                row.task,
+                " ".join(row.tags),
+                row.summary,
+            )
+            for row in self.rows()
+        ]
 
     def row(self, key: str) -> Row:
         """Return the row of `kind:name`; KeyError where there is none."""

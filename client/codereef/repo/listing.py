@@ -15,6 +15,7 @@ from codereef.disk import write_atomic
 from codereef.errors import MetadataError, NotFoundError
 from codereef.home import Home
 from codereef.meta.reference import nearest
+from codereef.witness import looked
 
 LIST_FORMAT = "codereef-repositories/2"
 Arguments = ParamSpec("Arguments")
@@ -77,6 +78,7 @@ def sources(home: Home) -> list[Source]:
         MetadataError: the list on disk cannot be read.
     """
     path = _list_path(home)
+    looked(str(path))
     try:
         document = json.loads(path.read_bytes())
         if document["format"] not in (LIST_FORMAT, "codereef-repositories/1"):

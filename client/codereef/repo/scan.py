@@ -11,6 +11,7 @@ from pathlib import Path
 from codereef.embedded import REPOSITORY_FOLDERS
 from codereef.errors import CrError, MetadataError
 from codereef.meta.component import META_FILE, ignored, link_error
+from codereef.witness import looked
 
 MAX_DEPTH = 5
 
@@ -42,6 +43,7 @@ class _Open:
         if entry.is_symlink():
             self.found.problem = self.found.problem or link_error(entry.path)
         elif entry.is_file():
+            looked(entry.path)
             stat = entry.stat()
             # The change time tells when somebody set the modification time back.
             row = f"{entry.path[self._skip :]}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\n"
@@ -59,10 +61,24 @@ def scan(root: Path) -> list[Found]:
     deeper than five folders.
     """
     found: list[Found] = []
+    for name in REPOSITORY_FOLDERS:
+        looked(str(root / name))
     standard = [root / name for name in REPOSITORY_FOLDERS if (root / name).is_dir()]
     for folder in standard or [root]:
         _walk(str(folder), 0, None, True, found)
     return sorted(found, key=lambda entry: entry.folder.split("/"))
+
+
+def overlooked(root: Path) -> list[Path]:
+    """Return the folders with a cr.json that are no components because they lie beside the standard folders."""
+    if not any((root / name).is_dir() for name in REPOSITORY_FOLDERS):
+        return []
+    found: list[Found] = []
+    for folder in sorted(root.iterdir()):
+        seen = folder.name in REPOSITORY_FOLDERS or folder.name[0] in "._" or folder.is_symlink()
+        if folder.is_dir() and not seen:
+            _walk(str(folder), 1, None, True, found)
+    return [Path(entry.folder) for entry in found]
 
 
 def signature(folder: Path) -> str:
@@ -74,6 +90,7 @@ def signature(folder: Path) -> str:
 
 def _walk(folder: str, depth: int, owner: _Open | None, discover: bool, out: list[Found]) -> None:
     """Walk a folder whose files belong to `owner`, and in which components may be found where `discover` says so."""
+    looked(folder)
     try:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
@@ -82,7 +99,7 @@ def _walk(folder: str, depth: int, owner: _Open | None, discover: bool, out: lis
             owner.found.problem = owner.found.problem or unreadable(folder, error)
         return
     own = None
-    if any(entry.name == META_FILE and entry.is_file() for entry in listed):
+    if any(entry.name == META_FILE and _is_file(entry) for entry in listed):
         # A folder with a cr.json is never part of another component.
         owner = own = _Open(Found(folder)) if discover else None
     for entry in listed:
@@ -99,6 +116,11 @@ def _walk(folder: str, depth: int, owner: _Open | None, discover: bool, out: lis
                 owner.found.problem = owner.found.problem or unreadable(entry.path, error)
     if own is not None:
         out.append(own.close())
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    looked(entry.path)
+    return entry.is_file()
 
 
 def unreadable(place: str, error: OSError) -> MetadataError:

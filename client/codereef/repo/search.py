@@ -3,64 +3,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from codereef.repo.listed import Listed
 
-from codereef.meta.component import Component
-from codereef.repo.catalogue import Row
-from codereef.repo.index import Index
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A component found, with how well it fits (higher is better)."""
-
-    row: Row
-    score: int
-    index: Index
-
-    @property
-    def reference(self) -> str:
-        """The newest version of it, as `kind:name@version`."""
-        return f"{self.row.key}@{self.row.newest}"
-
-    @property
-    def repository(self) -> str:
-        """The repository it comes from, or the first of several."""
-        return self.index.repositories_of(self.row.key)[0]
-
-    @property
-    def component(self) -> Component:
-        """The newest version of it, which is read now."""
-        found = self.index.versions(self.row.kind, self.row.name)
-        return next((component for component in found if component.version == self.row.newest), found[0])
+# What is here for checking alone: `typing` and `collections.abc` take longer to import than the rest of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
-def search(index: Index, words: Sequence[str], *, kind: str | None = None, tags: Sequence[str] = ()) -> list[Hit]:
+def search(
+    entries: Iterable[Listed], words: Sequence[str], *, kind: str | None = None, tags: Sequence[str] = ()
+) -> list[Listed]:
     """Return the components whose newest version has every word somewhere, best first; without those withdrawn.
 
     A word weighs most as the whole name, then in the name, in a tag, in the task and in the summary.
+
+    Args:
+        entries: the components.
+        words: each must be there.
+        kind: only this kind.
+        tags: each must be there.
     """
-    hits: list[Hit] = []
-    wanted = set(tags)
+    hits: list[tuple[int, str, str, Listed]] = []
     lowered = [word.lower() for word in words]
-    for row in index.rows(kind):
-        if row.withdrawn or not wanted.issubset(row.tags):
+    for entry in entries:
+        if entry.withdrawn or (kind is not None and entry.kind != kind):
+            continue
+        own = entry.tags.split(" ") if words or tags else ()
+        if not all(tag in own for tag in tags):
             continue
         score = 0
         for word in lowered:
-            if word == row.name:
+            if word == entry.name:
                 score += 100
-            elif word in row.name:
+            elif word in entry.name:
                 score += 40
-            elif word in row.tags:
+            elif word in own:
                 score += 30
-            elif (row.capability and word in row.capability) or word == row.task:
+            elif (entry.capability and word in entry.capability) or word == entry.task:
                 score += 20
-            elif word in row.summary.lower():
+            elif word in entry.summary.lower():
                 score += 10
             else:
                 break
         else:
-            hits.append(Hit(row, score, index))
-    return sorted(hits, key=lambda hit: (-hit.score, hit.row.kind, hit.row.name))
+            hits.append((-score, entry.kind, entry.name, entry))
+    hits.sort(key=lambda hit: hit[:3])
+    return [entry for _, _, _, entry in hits]

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of options: files to write and pairs of name and value."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+import pytest
+from codereef.cli.commands.shared import FILE
+from codereef.cli.edge import key_values
+from codereef.errors import UsageError
+
+
+def test_a_file_to_write_may_exist_or_not_but_is_never_a_pipe_or_a_device(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    for name in ("new", "old", "link"):
+        assert FILE.convert(str(tmp_path / name), None, None) == tmp_path / name
+    os.mkfifo(tmp_path / "pipe")
+    for name in (str(tmp_path / "pipe"), "/dev/null", "/dev/stdout"):
+        with pytest.raises(click.BadParameter, match="is a device or pipe"):
+            FILE.convert(name, None, None)
+
+
+@pytest.mark.parametrize(
+    ("option", "example"), [("--pin", "compiler.python=3.11"), ("--variant", "precision=int8"), ("--data", "imagenet")]
+)
+def test_a_pair_without_a_value_is_answered_with_an_example_of_that_option(option: str, example: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        key_values(["word"], option)
+    assert f"{option} {example}" in caught.value.hint
