@@ -43,11 +43,11 @@ _BROKEN = (
 )
 
 
-class _Header(tarfile.TarInfo):
+class Header(tarfile.TarInfo):
     """A tar header; those that would make tarfile read a huge extension into memory are refused."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Header:
         header = super().frombuf(buf, encoding, errors)
         extensions = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
         long_names = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -214,7 +214,7 @@ class _Writer:
 
 def _unpack_tar(stream: IO[bytes], out: _Writer, limit: int) -> None:
     tracked = _Tracked(stream, limit)
-    with tarfile.open(fileobj=cast("IO[bytes]", tracked), mode="r|", tarinfo=_Header) as tar:
+    with tarfile.open(fileobj=cast("IO[bytes]", tracked), mode="r|", tarinfo=Header) as tar:
         for member in tar:
             out.entry()
             if member.isdir():

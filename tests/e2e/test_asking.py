@@ -146,6 +146,8 @@ def test_data_that_is_not_here_ends_with_its_instructions_and_its_own_exit_code(
     assert not (asking.cwd / "asking").exists()
     done = asking("init", "asking", "--data", f"gated-shapes={shapes.parent}", check=False)
     assert done.returncode == 12 and "0 files are there; 50 were expected" in done.stderr
+    done = asking("init", "asking", "--data", f"gated-shape={shapes}", check=False)
+    assert done.returncode == 2 and "Did you mean `gated-shapes`?" in done.stderr
 
 
 def test_terms_are_accepted_by_name_kept_listed_and_withdrawn(asking: Cr, shapes: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from codereef.store.locks import locked
 
 from tests.e2e.conftest import Cr
 
@@ -122,6 +123,17 @@ def test_code_of_a_pack_runs_only_when_its_maker_is_trusted(pack: Path, other: C
     context = json.loads(done.stdout)["error"]["context"]
     # Every component of the demo is one that the embedded repository has too, so none needs trust of its own.
     assert context["components"] == [] and any(name.startswith("onnxruntime-") for name in context["wheels"])
+    assert untouched(other)
+
+
+def test_two_that_take_apart_packs_of_one_solution_do_it_one_after_the_other(pack: Path, other: Cr) -> None:
+    with locked(other.home / "repos" / f".pack-{SOLUTION}.lock"):
+        waiting = other.start("init", str(pack))
+        assert waiting.stderr is not None
+        said = next((line for line in waiting.stderr if "waiting for another cr" in line), "")
+        assert said and waiting.poll() is None
+    waiting.communicate(timeout=60)
+    assert waiting.returncode == 2  # as ever without trust
     assert untouched(other)
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from codereef.archive import unpack
 from codereef.errors import IntegrityError
-from codereef.install.archive import unpack
 from codereef.store import tree_digest
 
 

@@ -260,6 +260,12 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.parametrize("url", ["http://[/x", "http://127.0.0.1:abc/x", "file://[/x"])
+def test_an_address_that_nobody_can_read_is_told(store, settings, progress, url: str) -> None:
+    with pytest.raises(DownloadError, match="could not be fetched"):
+        fetch([RemoteFile("x", "0" * 64, 3, (url,))], store, settings, progress)
+
+
 def test_a_file_without_address_asks_for_a_mirror(store, settings, progress, remote: Make) -> None:
     file = remote(DATA, origin="trained by train.py")
     with pytest.raises(DownloadError, match=r"trained by train\.py") as caught:

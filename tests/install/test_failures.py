@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from codereef.cli.app import run as cr
-from codereef.errors import CrError, DownloadError, InstallError, IntegrityError, NotFoundError
+from codereef.errors import CrError, DownloadError, InstallError, IntegrityError, NotFoundError, UsageError
 from codereef.home import Home
 from codereef.install import failures
 from codereef.install.environments import lock_distributions
@@ -24,6 +24,8 @@ from codereef.install.failures import Difference, Recorder, records, sweep
 from codereef.install.nodes import Options
 from codereef.install.redact import is_secret, redact, secret_values
 from codereef.lock.model import LockedEnvironment
+from codereef.repo.index import Repository
+from codereef.repo.sources import add, set_trusted
 from codereef.workspace.failures import Cleaner, again, find
 from codereef.workspace.session import Session
 
@@ -50,6 +52,7 @@ def session(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Se
 
 def fresh(session: Session, world: World) -> Session:
     session.__dict__["usable"] = world.index
+    session.__dict__["repositories"] = (Repository("here", world.folder / "repo", "here", True),)
     return session
 
 
@@ -113,6 +116,21 @@ def test_a_download_that_fails_is_recorded_and_run_again_by_itself(
     assert again(fresh(session, world), record, progress).ok
     assert world.store.blob(str(entry["sha256"])) is not None
     assert world.registered() == []
+
+
+def test_of_several_downloads_the_one_that_failed_is_named(world: World, tmp_path: Path) -> None:
+    (tmp_path / "mirror/sha256").mkdir(parents=True)
+    world.settings = replace(world.settings, mirrors=(str(tmp_path / "mirror"),))
+    for name in ("model", "data"):
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        entry = {"sha256": digest, "size": len(name), "origin": "Made by hand."}
+        world.package(name, {"using": "download"}, {"w.bin": entry})
+        if name == "model":
+            (tmp_path / "mirror/sha256" / digest).write_text(name)
+    error = failing(world, "model", "data", kind=DownloadError)
+    assert "Step: download of lib.data@1.0, asked for by solution:s@1.0.0." in error.message
+    (record,) = records(world.failures)
+    assert record.data["node"] == "lib.data@1.0"
 
 
 def test_an_archive_that_is_unsafe_is_recorded(world: World, tmp_path: Path) -> None:
@@ -214,11 +232,25 @@ def test_an_interrupt_is_no_failure(world: World) -> None:
 
 def test_a_folder_that_cannot_be_written_does_not_hide_the_error(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InstallError, match="boom"), Recorder(tmp_path / "file" / "x").step("script", "x"):
+    with pytest.raises(InstallError, match="boom") as caught, Recorder(tmp_path / "file" / "x").step("script", "x"):
         raise InstallError("boom")
+    assert "why-failed" not in caught.value.hint, "a record that could not be kept is named"
 
 
 # -- running again -------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_repository_that_is_not_trusted_any_more_runs_again(
+    world: World, session: Session, tmp_path: Path, progress: Remembered
+) -> None:
+    script(world, ["sh", "-c", "echo ran; exit 1"])
+    record = find(session, str(failing(world, "thing").context["failure"]))
+    add(session.home, str(tmp_path / "repo"), name="team")
+    with pytest.raises(UsageError, match="have not trusted the repository `team`"):
+        again(session, record, progress)
+    set_trusted(session.home, "team", True)
+    session.forget()
+    assert again(session, record, progress).status == 1
 
 
 @pytest.mark.slow
@@ -368,7 +400,7 @@ def test_a_bundle_holds_what_a_report_needs_and_neither_secrets_nor_names(
     script(
         world,
         ["sh", "-c", "; ".join(lines)],
-        environment={"OTHER_PASSWORD": CANARY + "2", "URL": "http://a:b@example.org/"},
+        environment={"OTHER_PASSWORD": "opensesame", "URL": "http://a:b@example.org/"},
     )
     error = failing(world, "thing")
     assert CANARY not in error.message
@@ -380,7 +412,16 @@ def test_a_bundle_holds_what_a_report_needs_and_neither_secrets_nor_names(
     assert set(texts) == {"client.json", "failure.json", "lock.json", "log.txt", "machine.json", "recipe.json"}
     assert {(m.uname, m.mtime) for m in members} == {("", 0)}
     whole = "\n".join(texts.values())
-    for secret in (CANARY, "hunter2222", "qwertz", "vilhelmina", "lighthouse7", str(tmp_path / "home"), "a:b@"):
+    for secret in (
+        CANARY,
+        "opensesame",
+        "hunter2222",
+        "qwertz",
+        "vilhelmina",
+        "lighthouse7",
+        str(tmp_path / "home"),
+        "a:b@",
+    ):
         assert secret not in whole, secret
     assert "I am USER on HOST in HOME/work" in texts["log.txt"]
     assert json.loads(texts["failure.json"])["step"] == "script"

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from codereef.detect.platform import make_triple
 from codereef.errors import InstallError
 from codereef.install.download import Settings
 from codereef.install.foreign import Platform, resolve_for_target
@@ -33,6 +34,16 @@ def make_native(folder: Path, tag: str, version: str = "1.0", requires: str = ""
                 data = data.replace(b"py3-none-any", tag.encode())
             copy.writestr(item.filename, data)
     plain.unlink()
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("machine", ["x86_64", "arm64"])
+def test_the_targets_that_machines_are_detected_as_have_names_in_uv_and_pip(
+    system: str, machine: str, tmp_path: Path
+) -> None:
+    platform = Platform(make_triple(system, machine), "3.11.2")
+    assert platform.uv_flags()[0] == "--python-platform"
+    assert "--platform" in platform.pip_flags(tmp_path)
 
 
 @pytest.mark.slow

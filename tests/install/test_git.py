@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -137,6 +139,26 @@ def test_a_commit_that_nobody_has_says_what_was_tried(store: Store, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_what_a_killed_fetch_left_goes_with_the_next_sweep(store: Store, tmp_path: Path) -> None:
+    commit = repository(tmp_path / "r", {"a.txt": "a"})
+    url = f"file://{tmp_path / 'r'}"
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom codereef.install import git\n"
+        "from codereef.install.download import Settings\nfrom codereef.install.progress import NullProgress\n"
+        "from codereef.store import Store\n"
+        "git.sha256_file = lambda path: os.kill(os.getpid(), 9)\n"
+        "git.obtain(git.GitSource('r', '0' * 64, 1, (sys.argv[2],), '', sys.argv[3]), Store(Path(sys.argv[1])), "
+        "Settings(), NullProgress())"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(store.root), url, commit], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = store.tmp.glob("git.*")
+    with store.lock(f"git.{'0' * 64}"):
+        assert store.sweep(force=True) == 0
+    assert store.sweep(force=True) == 1
+    assert not left.exists()
+
+
 def test_attributes_filters_and_hooks_change_nothing(store: Store, tmp_path: Path) -> None:
     text = "line\r\n$Id$\n"
     attributes = "*.txt text eol=lf ident export-subst\nhidden export-ignore\n* filter=evil\n"

@@ -287,3 +287,29 @@ def test_numpy_from_the_users_index_works(tmp_path, logs, settings, progress, to
     env = tmp_path / "env"
     create_environment(env, PYTHON, found, [], Settings(), progress, tool=tool, log_dir=logs)
     assert python_says(env, "import numpy; print(numpy.__version__, numpy.arange(4).sum())") == "2.2.6 6\n"
+
+
+@pytest.mark.slow
+def test_an_environment_that_a_limit_stops_is_not_blamed_on_the_interpreter(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from codereef.errors import CrError
+from codereef.install.download import Settings
+from codereef.install.pip import Distribution, create_environment
+from codereef.install.progress import NullProgress
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+here = Path(sys.argv[1])
+try:
+    wanted = [Distribution("a", "1", ("0" * 64,))]
+    create_environment(
+        here / "env", Path(sys.argv[2]), wanted, (), Settings(), NullProgress(), tool="pip", log_dir=here / "logs"
+    )
+except CrError as error:
+    print(error.hint)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), sys.executable], capture_output=True, text=True, timeout=120
+    )
+    assert "Most often the disk is full or a limit is reached" in done.stdout, done
+    assert "lacks venv" not in done.stdout

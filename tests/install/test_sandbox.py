@@ -179,3 +179,67 @@ def test_the_manifest_says_which_sandbox_a_build_had(tmp_path: Path, progress: R
     build(world, "sh", "-c", "echo x > {prefix}/x")
     manifest = json.loads((world.prefix("thing") / ".codereef-prefix.json").read_text())
     assert manifest["meta"]["sandbox"] == kind
+
+
+UNDO = """
+import ctypes, json, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+place, runtime, outside = sys.argv[1:]
+def tried(action):
+    try:
+        action()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+libc.umount2(place.encode(), 2)
+libc.mount(b"none", b"/", None, ctypes.c_ulong(32 | 4096), None)
+print(json.dumps({
+    "capabilities": [line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "CapPrm"))],
+    "secret": tried(lambda: open(place + "/id").read()),
+    "outside": tried(lambda: open(outside, "w").close()),
+    "service": tried(lambda: socket.socket(socket.AF_UNIX).connect(runtime + "/bus")),
+}))
+"""
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "namespaces"])
+def test_nobody_in_it_can_undo_it_or_let_a_service_of_the_user_do_so(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+    import socket
+
+    usable(kind)
+    own, home, runtime = tmp_path / "own", tmp_path / "home", tmp_path / "runtime"
+    own.mkdir()
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "id").write_text("key")
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    with socket.socket(socket.AF_UNIX) as service:
+        monkeypatch.chdir(runtime)  # the whole path may be too long for a socket
+        service.bind("bus")
+        service.listen()
+        wrap = wrapper(kind, [own], False, own, home)
+        words = [sys.executable, "-I", "-c", UNDO, str(home / ".ssh"), str(runtime), str(tmp_path / "outside")]
+        done = subprocess.run([*wrap, *words], cwd=own, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found == {
+        "capabilities": ["0" * 16] * 2,
+        "secret": "FileNotFoundError",
+        "outside": "OSError",
+        "service": "FileNotFoundError",
+    }
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_folder_that_a_build_writes_to_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    own = tmp_path / "own"
+    own.mkdir()
+    kind = usable("namespaces")
+    wrap = wrapper(kind, [own], False, own, tmp_path / "home")
+    done = subprocess.run([*wrap, "touch", str(own / "made")], cwd=own, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert (own / "made").exists()

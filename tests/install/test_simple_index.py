@@ -91,7 +91,7 @@ def test_an_index_in_a_folder_is_read_like_one_on_the_web(tmp_path: Path) -> Non
     (tmp_path / "simple" / "thing").mkdir(parents=True)
     (name, digest), *_ = SHA.items()
     (tmp_path / name).write_bytes(WHEELS[name])
-    page = f'<a href="../../{name}#sha256={digest}">{name}</a>'
+    page = f'<base href="http://["><a href="http://[#sha256=1">x</a><a href="../../{name}#sha256={digest}">{name}</a>'
     (tmp_path / "simple" / "thing" / "index.html").write_text(page)
     client = asked((tmp_path / "simple").as_uri(), offline=True)
     (found,) = client.files("thing", [digest])

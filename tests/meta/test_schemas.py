@@ -288,3 +288,12 @@ def test_what_is_not_strict_json_is_refused(text: str | bytes, message: str) -> 
 
 def test_good_json_is_read_as_it_is() -> None:
     assert parse_json('{"ä": [1, 2.5, true, null, "\\ud83d\\ude00"]}', "x") == {"ä": [1, 2.5, True, None, "😀"]}
+
+
+@pytest.mark.parametrize("name", ["sudo-", "-y", "a b", ""])
+def test_a_system_package_cannot_be_an_option_or_a_wish_to_remove(name: str) -> None:
+    document = json.loads((data_root() / "packages" / "gcc-system" / "cr.json").read_bytes())
+    check(document, "package", Path("cr.json"))
+    document["install"]["packages"]["apt"] = ["g++", "libstdc++6", name]
+    with pytest.raises(MetadataError, match="apt"):
+        check(document, "package", Path("cr.json"))

@@ -224,6 +224,41 @@ def test_two_files_of_one_place_are_refused(tmp_path: Path) -> None:
         from_document(to_document(manifest))
 
 
+@pytest.mark.parametrize(
+    ("path", "link", "inner"),
+    [
+        ("folders/k/a", ".", "folders/k/a/c"),
+        ("folders/k/a", ".", "folders/k/A/c"),
+        ("folders/k/a/b", "x", "folders/k/a/b/c/d"),
+        ("files/a", "", "files/a/b"),
+    ],
+)
+def test_nothing_lies_in_a_link_or_a_file(tmp_path: Path, path: str, link: str, inner: str) -> None:
+    manifest, _ = made(tmp_path, {})
+    empty = hashlib.sha256(b"").hexdigest()
+    for members in ((path, link, inner), (inner, link, path)):
+        found = tuple(Member(name, empty, 0, False, link if name == path else "") for name in (members[0], members[2]))
+        with pytest.raises(IntegrityError, match="would lie in it"):
+            from_document(to_document(replace(manifest, members=found)))
+
+
+def test_headers_upon_headers_are_refused(pack: Path) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 512
+    data = pack.read_bytes()
+    pack.write_bytes((header.tobuf(tarfile.GNU_FORMAT) + b"n" * 511 + b"\0") * 3000 + data)
+    with pytest.raises(IntegrityError, match="not a sound pack"):
+        read_manifest(pack)
+
+
+def test_a_header_of_names_that_is_huge_is_not_read(pack: Path) -> None:
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 30
+    pack.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + pack.read_bytes())
+    with pytest.raises(IntegrityError, match="claims 1073741824 bytes of names"):
+        read_manifest(pack)
+
+
 def test_a_list_that_claims_to_be_huge_is_not_read(pack: Path) -> None:
     data = bytearray(pack.read_bytes())
     info = tarfile.TarInfo(MANIFEST)

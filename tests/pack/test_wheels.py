@@ -84,3 +84,35 @@ def test_wheels_come_by_digest_and_the_second_time_from_the_store(
     (links / "t-1-py3-none-any.whl").unlink()
     again, _ = fetched(2, replace(settings, offline=True))
     assert isinstance(again, dict) and again["arm"][0].path.read_bytes() == b"the wheel"
+
+
+def test_each_target_gets_its_own_wheel_of_one_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    locked = {}
+    for machine in ("x86_64", "aarch64"):
+        (links / f"t-1-cp311-cp311-manylinux_2_17_{machine}.whl").write_bytes(machine.encode())
+        locked[machine] = LockedDistribution("t", "1", (hashlib.sha256(machine.encode()).hexdigest(),))
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
+    environments = {
+        machine: environment(f"linux-{machine}-gnu", distribution) for machine, distribution in locked.items()
+    }
+    (tmp_path / "work").mkdir()
+    wheels, lacking = fetch_wheels(
+        environments,
+        "linux-riscv64-gnu",
+        Path(sys.executable),
+        Store(tmp_path / "store"),
+        tmp_path / "cache",
+        Settings(),
+        NullProgress(),
+        tmp_path / "work",
+    )
+    assert lacking == {}
+    assert {machine: found[0].path.read_bytes() for machine, found in wheels.items()} == {
+        "x86_64": b"x86_64",
+        "aarch64": b"aarch64",
+    }

@@ -330,7 +330,7 @@ def searchable(tmp_path: Path) -> Index:
 
 
 def test_search_puts_names_before_tags_before_capabilities_before_summaries(tmp_path: Path) -> None:
-    assert [hit.row.name for hit in search(searchable(tmp_path), ["SSD"])] == [
+    assert [hit.name for hit in search(searchable(tmp_path).listed(), ["SSD"])] == [
         "ssd",
         "ssd-mobilenet",
         "tagged",
@@ -395,8 +395,8 @@ def test_a_withdrawn_version_is_found_only_by_its_number(tmp_path: Path) -> None
     assert found.find("program:m@>=1").version == "1.0.0"
     assert found.find("program:m@2.0.0").yanked == found.find("program:m@==2.0.0").yanked == "wrong weights"
     assert [c.version for c in found.of_kind("program")] == ["1.0.0"]
-    assert [hit.reference for hit in search(found, ["m"])] == ["program:m@1.0.0"]
-    assert search(found, ["withdrawn"]) == []
+    assert [hit.reference for hit in search(found.listed(), ["m"])] == ["program:m@1.0.0"]
+    assert search(found.listed(), ["withdrawn"]) == []
     with pytest.raises(NotFoundError, match="program:m@>1 was withdrawn: wrong weights") as caught:
         found.find("program:m@>1")
     assert "program:m@2.0.0" in caught.value.hint
@@ -404,9 +404,9 @@ def test_a_withdrawn_version_is_found_only_by_its_number(tmp_path: Path) -> None
 
 def test_search_wants_every_word(tmp_path: Path) -> None:
     found = searchable(tmp_path)
-    assert [hit.row.name for hit in search(found, ["ssd", "demo"])] == ["tagged"]
-    assert search(found, ["ssd", "nothing"]) == []
-    assert {hit.row.name for hit in search(found, ["object-detection"])} == {
+    assert [hit.name for hit in search(found.listed(), ["ssd", "demo"])] == ["tagged"]
+    assert search(found.listed(), ["ssd", "nothing"]) == []
+    assert {hit.name for hit in search(found.listed(), ["object-detection"])} == {
         "ssd",
         "ssd-mobilenet",
         "tagged",
@@ -417,6 +417,6 @@ def test_search_wants_every_word(tmp_path: Path) -> None:
 
 def test_search_can_be_narrowed(tmp_path: Path) -> None:
     found = searchable(tmp_path)
-    assert [hit.row.name for hit in search(found, ["ssd"], kind="package")] == ["recipe"]
-    assert [hit.row.name for hit in search(found, [], tags=["demo"])] == ["tagged"]
-    assert len(search(found, [])) == 6
+    assert [hit.name for hit in search(found.listed(), ["ssd"], kind="package")] == ["recipe"]
+    assert [hit.name for hit in search(found.listed(), [], tags=["demo"])] == ["tagged"]
+    assert len(search(found.listed(), [])) == 6

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -729,6 +731,46 @@ def test_redirects_are_followed_to_http_only_and_not_without_end(home: Home, reg
             target = place
             with pytest.raises(NetworkError, match=message):
                 add(home, server.address + "/old", name="team")
+
+
+@pytest.mark.parametrize(
+    "place", ["http://[/r", "http://127.0.0.1:abc/r", "http://127.0.0.1:99999/r", f"http://{'a' * 70}.b/r"]
+)
+def test_an_address_that_nobody_can_read_is_told(home: Home, registry: Path, place: str) -> None:
+    with pytest.raises(NetworkError, match="could not be fetched"):
+        add(home, place, name="team")
+
+    def redirect(handler: object) -> bool:
+        handler.send_response(302)  # type: ignore[attr-defined]
+        handler.send_header("Location", place)  # type: ignore[attr-defined]
+        handler.send_header("Content-Length", "0")  # type: ignore[attr-defined]
+        handler.end_headers()  # type: ignore[attr-defined]
+        return True
+
+    with serving(registry) as server:
+        server.before = redirect
+        with pytest.raises(NetworkError, match="could not be fetched"):
+            add(home, server.address, name="team")
+
+
+def test_an_answer_that_never_ends_is_given_up(home: Home, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codereef.repo.registry.fetch._PATIENCE", 0.1)
+    monkeypatch.setattr("codereef.repo.registry.fetch.TRIES", 1)
+
+    def drip(handler: object) -> bool:
+        handler.send_response(200)  # type: ignore[attr-defined]
+        handler.send_header("Content-Length", "1000")  # type: ignore[attr-defined]
+        handler.end_headers()  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
+                handler.wfile.write(b" ")  # type: ignore[attr-defined]
+                threading.Event().wait(0.02)  # sleeping is switched off here
+        return True
+
+    with serving(registry) as server:
+        server.before = drip
+        with pytest.raises(NetworkError, match="too slow"):
+            add(home, server.address, name="team")
 
 
 def test_a_server_that_is_gone_is_told_and_what_is_here_stays(home: Home, used: Path) -> None:

@@ -308,3 +308,18 @@ def test_repositories_added_at_once_are_all_kept(home: Home, tmp_path: Path) -> 
         processes.append(subprocess.Popen([sys.executable, "-c", code, str(home.root), str(folder)]))
     assert [process.wait(60) for process in processes] == [0] * 6
     assert sorted(entry.name for entry in sources(home)) == [f"repo{number}" for number in range(6)]
+
+
+def test_a_component_beside_the_standard_folders_is_named_when_its_repository_is_added(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+    from codereef.cli.commands.repositories import repo
+
+    put(tmp_path / "mine" / "components", "board")
+    put(tmp_path / "mine" / "package", "lost")
+    monkeypatch.setenv("CR_HOME", str(home.root))
+    said = CliRunner().invoke(repo, ["add", str(tmp_path / "mine")])
+    assert said.exit_code == 0
+    assert "1 component." in said.output
+    assert "not looked at, although a cr.json is there: package/lost" in said.output

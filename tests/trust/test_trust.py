@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -79,6 +80,26 @@ def test_code_of_a_folder_runs_after_its_repository_was_trusted(home: Home, sour
     set_trusted(home, "team", False)
     assert refused(home, A) is not None
     assert refused(home, ("default", "program:object-detection@1.0.0")) is None, "what the client brings is trusted"
+
+
+def test_a_generator_needs_trust_whatever_a_lock_says_of_it(home: Home, tmp_path: Path) -> None:
+    from codereef.lock.model import Lock, LockedConfiguration, LockedNode
+    from codereef.workspace.initialise import _require_trust
+
+    folder = tmp_path / "source" / "mine"
+    shutil.copytree(data_root() / "components" / "dataset" / "coloured-shapes", folder)
+    meta = json.loads((folder / "cr.json").read_text())
+    (folder / "cr.json").write_text(json.dumps({**meta, "name": "mine"}))
+    add(home, str(tmp_path / "source"), name="team")
+    session = Session(home)
+    (component,) = session.usable.versions("dataset", "mine")
+    assert component.meta["install"]["using"] == "generate"
+    node = LockedNode(str(component.reference), component.digest, component.version, {}, "install", "run", {})
+    configuration = LockedConfiguration("default", session.host, {}, "mine", ("mine",), "")
+    lock = Lock("0", "", "solution:s@1.0.0", "", {}, (configuration,), {"mine": node}, {})
+    assert not node.tree
+    with pytest.raises(UsageError, match="dataset:mine@.* would run, and you have not trusted"):
+        _require_trust(session, lock)
 
 
 def test_trust_in_a_registry_is_trust_in_the_publishers_it_has_now(

@@ -12,6 +12,7 @@ Exit status 125 means that the namespaces could not be made; otherwise it is the
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -24,7 +25,7 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 0x1000, 0
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 SYS_MOUNT_SETATTR = 442  # the same number on every architecture
 MOUNT_ATTR_RDONLY = 1
-PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 38, 1
+PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_CAPBSET_DROP = 38, 1, 24
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -103,6 +104,12 @@ def confine(writable: list[str], hidden: list[str], network: bool) -> None:
     os.chdir(os.getcwd())
     # No program with extra rights (sudo, mount) gives them in here.
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+    # Root keeps every capability across exec, and could undo the mounts; an empty bounding set leaves none.
+    number = 0
+    while _libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0:
+        number += 1
+    if number == 0 or ctypes.get_errno() != errno.EINVAL:
+        _check(-1, "prctl")
     # As with bubblewrap: what is confined ends with who started it.
     _check(_libc.prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl")
 

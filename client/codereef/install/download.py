@@ -249,7 +249,10 @@ class _Fetcher:
 
 def _host_of(url: str) -> str:
     """Return the host of an address as limits count it: without user, with port."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""  # nobody can read it; the try says so
 
 
 def _addresses(file: RemoteFile, mirrors: Sequence[str]) -> tuple[list[tuple[Path, str]], list[str]]:
@@ -258,11 +261,12 @@ def _addresses(file: RemoteFile, mirrors: Sequence[str]) -> tuple[list[tuple[Pat
     remote: list[str] = []
     places = [f"{mirror.rstrip('/')}/sha256/{file.sha256}" for mirror in mirrors if mirror] + list(file.urls)
     for place in places:
-        scheme = urlsplit(place).scheme.lower()
-        if scheme in ("http", "https"):
+        scheme, _, rest = place.partition("://")
+        if rest and scheme.lower() in ("http", "https"):
             remote.append(place)
-        elif scheme == "file":
-            local.append((Path(unquote(urlsplit(place).path)), place))
+        elif rest and scheme.lower() == "file":
+            # What stands before the first slash is a host, which is this one.
+            local.append((Path(unquote("/" + rest.partition("/")[2])), place))
         else:
             local.append((Path(place).expanduser(), place))
     return local, remote

@@ -140,8 +140,7 @@ def obtain_files(
                 fetch(remote, store, settings, progress)
             except CrError as error:
                 # The error names the file that failed; its node tells more than the first one's.
-                name = str(error.context.get("file", ""))
-                owner = next((owners[f.sha256] for f in remote if f.name == name and f.sha256 in owners), "")
+                owner = owners.get(str(error.context.get("sha256", "")), "")
                 if owner:
                     error.context.setdefault("node", owner)
                 raise

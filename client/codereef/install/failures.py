@@ -128,8 +128,9 @@ class Recorder:
                 raise
             except CrError as error:
                 # The innermost step is the one that failed.
-                if "failure" not in error.context:
-                    self._record(kind, node, error, trace, replay, details or {})
+                if "step" not in error.context:
+                    # A step for several nodes at once (a download) tells in its error which of them it was.
+                    self._record(kind, str(error.context.get("node") or node), error, trace, replay, details or {})
                 raise
 
     def _record(
@@ -154,13 +155,16 @@ class Recorder:
         if self._folder is None:
             return
         identity = secrets.token_hex(4)
+        try:
+            self._write(self._folder, identity, kind, node, asked, error, trace, replay, details)
+        except (OSError, CrError):
+            # A full or read-only disk may be what failed. The error itself matters more, and names no record.
+            return
         error.context["failure"] = identity
         error.hint = (error.hint + "\n" if error.hint else "") + (
             f"`cr why-failed {identity}` says more; `cr why-failed --rerun {identity}` runs exactly this step again; "
             f"`cr why-failed {identity} --bundle FILE` makes a report without secrets."
         )
-        with contextlib.suppress(OSError):  # a full disk may be what failed; the error itself matters more
-            self._write(self._folder, identity, kind, node, asked, error, trace, replay, details)
 
     def _place(self, node: str) -> str:
         """Return the node that stands for a step in the graph: of an environment, its interpreter."""
@@ -214,8 +218,19 @@ class Recorder:
             if locked is not None and self._index is not None:
                 with contextlib.suppress(CrError):
                     meta = component_of(locked, self._index).meta
-                    (made / "recipe.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+                    text = json.dumps(_masked(meta), indent=1)
+                    (made / "recipe.json").write_text(text + "\n", encoding="utf-8")
         made.rename(folder / identity)
+
+
+def _masked(data: Any) -> Any:
+    """Return JSON data with `***` for the texts whose keys sound secret, such as variables that a recipe sets."""
+    if isinstance(data, Mapping):
+        return {
+            key: MASK if isinstance(value, str) and is_secret(str(key)) else _masked(value)
+            for key, value in data.items()
+        }
+    return [_masked(entry) for entry in data] if isinstance(data, list) else data
 
 
 def _list(value: object) -> list[object]:

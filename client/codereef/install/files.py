@@ -9,14 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codereef.archive import unpack
 from codereef.disk import storing
 from codereef.errors import InstallError
 from codereef.lock.model import Lock
 from codereef.meta.component import Component
 from codereef.repo.index import Index
 from codereef.store import Store, link_or_copy
+from codereef.witness import doubt
 
-from .archive import unpack
 from .download import RemoteFile
 from .git import GitSource, git_source
 from .nodes import component_of, files_of, lost, remove_damaged, sound, waiting
@@ -47,6 +48,7 @@ def missing_files(lock: Lock, index: Index, store: Store, nodes: Collection[str]
         component = component_of(node, index)
         for entry in files_of(lock, key, component):
             file = remote_file(entry)
+            doubt()  # Whether it is fetched depends on the store's files and, where they are absent, on others.
             if file is not None and store.blob(file.sha256) is None:
                 wanted[file.sha256] = file
     return list(wanted.values())

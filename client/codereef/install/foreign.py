@@ -26,8 +26,8 @@ _PLATFORMS = {
     "linux-armv7-gnueabihf": ("", ("manylinux_2_31_armv7l", "manylinux2014_armv7l", "linux_armv7l")),
     "android-aarch64": ("aarch64-linux-android", ()),
     "android-x86_64": ("x86_64-linux-android", ()),
-    "darwin-aarch64": ("aarch64-apple-darwin", ("macosx_13_0_arm64", "macosx_11_0_arm64")),
-    "darwin-x86_64": ("x86_64-apple-darwin", ("macosx_13_0_x86_64", "macosx_10_12_x86_64")),
+    "macos-aarch64-darwin": ("aarch64-apple-darwin", ("macosx_13_0_arm64", "macosx_11_0_arm64")),
+    "macos-x86_64-darwin": ("x86_64-apple-darwin", ("macosx_13_0_x86_64", "macosx_10_12_x86_64")),
 }
 
 

@@ -10,7 +10,6 @@ path, modes 644, 755 and links, and neither dates nor owners. In the store it is
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import posixpath
 import re
@@ -26,6 +25,7 @@ from typing import IO
 from codereef.canonical import sha256_file
 from codereef.disk import storing
 from codereef.errors import DownloadError, InstallError, IntegrityError
+from codereef.gitcall import SLOWEST, git_environment
 from codereef.store import Store
 
 from .download import RemoteFile, Settings, fetch
@@ -34,15 +34,11 @@ from .progress import NullProgress, Progress
 from .redact import redact
 
 _TIMEOUT = 3600.0
-_TRANSPORTS = "file:git:http:https:ssh"
-# Where these point elsewhere, as inside a hook of git, the command would work on another repository.
-_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_PREFIX")
-#: A transfer slower than 100 bytes/s for a minute is given up.
-_SLOWEST = ("-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=60")
 _SCHEME = re.compile(r"^(https?|git|ssh|file)://")
 _SCP = re.compile(r"^([\w.-]+@)?([\w.-]+):(?![/:])(.+)$")
 _GITLINK, _LINK, _EXECUTABLE = "160000", "120000", "100755"
 _DEPTH_LIMIT = 8  # submodules of submodules
+_LINK_LIMIT = 4096  # bytes of the text of a symbolic link, as Linux has it
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ def obtain(source: GitSource, store: Store, settings: Settings, progress: Progre
         progress.start(task, None, f"{source.name} (git {source.commit[:12]})")
         try:
             with storing(f"the commit {source.commit[:12]}", store.tmp):
-                work = Path(tempfile.mkdtemp(prefix="git.", dir=store.tmp))
+                work = Path(tempfile.mkdtemp(prefix=f"git.{source.sha256}@", dir=store.tmp))
             try:
                 archive = work / "tree.tar"
                 _Commit(source.commit, source.urls, work, settings, store.logs).write(archive, source.submodules)
@@ -135,15 +131,12 @@ class _Commit:
                 f"git is needed for the commit {commit[:12]}, and there is none.",
                 hint="Install git; `cr detect tool.git` finds it afterwards.",
             )
-        # Helpers such as ext:: run commands; everything else that git speaks is permitted.
-        self._env = environment({"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_ALLOW_PROTOCOL": _TRANSPORTS})
-        for name in _ELSEWHERE:
-            self._env.pop(name, None)
+        self._env = git_environment(environment())
         self._repository = Path(tempfile.mkdtemp(prefix="repository.", dir=work))
         self.url = self._fetch(urls)
 
     def _command(self, *arguments: str) -> list[str]:
-        return [self._git, "-c", "core.hooksPath=/dev/null", *_SLOWEST, *arguments]
+        return [self._git, "-c", "core.hooksPath=/dev/null", *SLOWEST, *arguments]
 
     def _run(self, *arguments: str) -> tuple[bool, str]:
         command = self._command(*arguments)
@@ -213,13 +206,17 @@ class _Commit:
             ):
                 for mode, identity, name, objects in rows:
                     entry = tarfile.TarInfo(name)
-                    data = objects.read(identity)
-                    if mode == _LINK:
-                        entry.type, entry.mode, entry.linkname = tarfile.SYMTYPE, 0o777, os.fsdecode(data)
-                        tar.addfile(entry)
-                    else:
-                        entry.mode, entry.size = 0o755 if mode == _EXECUTABLE else 0o644, len(data)
-                        tar.addfile(entry, io.BytesIO(data))
+                    with objects.reading(identity) as (size, content):
+                        if mode == _LINK:
+                            if size > _LINK_LIMIT:
+                                raise IntegrityError(f"The link {name!r:.200} of {self.commit} has {size} bytes.")
+                            entry.type, entry.mode = tarfile.SYMTYPE, 0o777
+                            entry.linkname = os.fsdecode(content.read(size))
+                            tar.addfile(entry)
+                        else:
+                            # Straight from git into the archive: a file may be larger than the memory.
+                            entry.mode, entry.size = 0o755 if mode == _EXECUTABLE else 0o644, size
+                            tar.addfile(entry, content)
 
     def _collect(
         self,
@@ -286,16 +283,16 @@ class _Objects:
         self._questions = questions
         self._answers = answers
 
-    def read(self, identity: str) -> bytes:
-        """Return the content of a blob."""
+    @contextlib.contextmanager
+    def reading(self, identity: str) -> Iterator[tuple[int, IO[bytes]]]:
+        """Give the size of a blob and a stream of which exactly so many bytes have to be read."""
         self._questions.write(identity.encode() + b"\n")
         self._questions.flush()
         head = self._answers.readline().split()
         if len(head) != 3 or head[1] != b"blob":
             raise InstallError(f"git could not read the object {identity}.")
-        data = self._answers.read(int(head[2]))
+        yield int(head[2]), self._answers
         self._answers.read(1)
-        return data
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from codereef.meta.reference import parse_reference
 from codereef.meta.selection import select
 from codereef.repo.index import Index
 from codereef.store import Prefix, Store
+from codereef.witness import looked, recording
 
 from .progress import Progress
 
@@ -117,6 +118,8 @@ def sound(store: Store, key: str) -> Prefix | None:
     Every file of a folder with a recorded digest is read again: a number measured on a damaged or swapped
     model would be recorded as the original's.
     """
+    if recording():
+        look_below(store.prefixes / key)
     prefix = store.prefix(key)
     return None if prefix is None or store.verify_prefix(key) else prefix
 
@@ -125,6 +128,8 @@ def sound_environment(store: Store, key: str, environment: LockedEnvironment) ->
     """Return an environment's folder, or None when its interpreter or a distribution is missing."""
     from codereef.install.pip import distributions_in
 
+    if recording():
+        _look_at_environment(store.prefixes / key)
     prefix = store.prefix(key)
     if prefix is None or not os.access(environment_python(prefix.path), os.X_OK):
         return None
@@ -134,6 +139,29 @@ def sound_environment(store: Store, key: str, environment: LockedEnvironment) ->
         return None
     wanted = {(canonicalize_name(d.name), d.version) for d in environment.distributions}
     return prefix if wanted <= found else None
+
+
+def look_below(folder: Path) -> None:
+    """Tell an open recorder of a folder and of everything below it."""
+    looked(str(folder))
+    for base, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            looked(os.path.join(base, name))  # noqa: PTH118
+
+
+def _look_at_environment(folder: Path) -> None:
+    """Tell an open recorder of what says which distributions an environment has."""
+    looked(str(folder))
+    for path in folder.glob(".codereef-prefix.*"):
+        looked(str(path))
+    looked(str(environment_python(folder).parent))
+    looked(str(environment_python(folder)))
+    for site in folder.glob("lib/python*/site-packages"):
+        looked(str(site.parent.parent))
+        looked(str(site))
+        for path in (*site.glob("*.dist-info/METADATA"), *site.glob("*.egg-info/PKG-INFO")):
+            looked(str(path.parent))
+            looked(str(path))
 
 
 def remove_damaged(store: Store, key: str, progress: Progress) -> None:

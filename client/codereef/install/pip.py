@@ -65,6 +65,12 @@ _ADVICE = (
     ),
     (r"no space left", "Free some space, or set CR_HOME (and UV_CACHE_DIR, PIP_CACHE_DIR) to a larger disk."),
     (
+        # It is there and failed, and venv does not pass on what it said.
+        r"ensurepip.*returned non-zero",
+        "pip could not be put into the new environment. Most often the disk is full or a limit is reached: free some "
+        "space, or set CR_HOME to a larger disk.",
+    ),
+    (
         r"ensurepip|no module named venv",
         "This Python lacks venv or pip: on Debian and Ubuntu `apt install python3-venv`, or install uv.",
     ),

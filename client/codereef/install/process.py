@@ -169,8 +169,13 @@ def shown(command: Sequence[str]) -> str:
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process and all it started, politely first."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:
             os.killpg(process.pid, sign)
+        except ProcessLookupError:
+            if process.poll() is not None:
+                return  # It has ended, and nothing that it started is left: the usual case.
+        except PermissionError:
+            pass
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
             if sign == signal.SIGTERM:

@@ -45,9 +45,34 @@ _PRIVATE = (
 )
 
 
-def _private_places(home: Path) -> list[str]:
+#: Sockets of services that would run a command for the user outside of the sandbox: a read-only mount stops nobody
+#: from connecting.
+_SERVICES = (
+    "/run/user/{uid}",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+    "/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+)
+
+
+def _hidden_places(home: Path, writable: Sequence[Path]) -> list[str]:
+    """Return what a build must not see: private places, and the sockets of services; none that it has to write in."""
+    places = [home / name for name in _PRIVATE]
+    places += [Path(name.format(uid=os.getuid())) for name in _SERVICES]
+    places += [Path(os.environ[name]) for name in ("XDG_RUNTIME_DIR", "SSH_AUTH_SOCK") if os.environ.get(name)]
     # The real path: a link cannot be mounted over.
-    return sorted({str(path.resolve()) for name in _PRIVATE if (path := home / name).exists()})
+    found = {path.resolve() for path in places if path.is_absolute() and _there(path)}
+    needed = [path.resolve() for path in writable]
+    return sorted(str(path) for path in found if not any(place.is_relative_to(path) for place in needed))
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _wrap(kind: Kind, writable: Sequence[Path], hidden: Sequence[str], network: bool, cwd: Path) -> tuple[str, ...]:
@@ -63,6 +88,8 @@ def _wrap(kind: Kind, writable: Sequence[Path], hidden: Sequence[str], network: 
     for place in places:
         wrap += ["--bind", place, place]
     wrap += ["--unshare-all", *(["--share-net"] if network else []), "--die-with-parent", "--chdir", str(cwd.resolve())]
+    # Root would keep its capabilities, with which the mounts can be undone.
+    wrap += ["--cap-drop", "ALL"]
     return (*wrap, "--")
 
 
@@ -129,6 +156,7 @@ def wrapper(
         writable: folders that it may write to; they exist.
         network: it may use the network.
         cwd: the folder it runs in.
-        home: the user's home folder, whose private places are hidden; `~` by default.
+        home: the user's home folder, whose private places are hidden; `~` by default. Sockets of services that act
+            for the user are hidden too.
     """
-    return _wrap(kind, writable, _private_places(home or Path.home()), network, cwd)
+    return _wrap(kind, writable, _hidden_places(home or Path.home(), writable), network, cwd)

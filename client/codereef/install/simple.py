@@ -7,6 +7,7 @@ user has set for pip or uv.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -224,12 +225,17 @@ class _Links(HTMLParser):
 def _html(text: str, url: str) -> list[IndexFile]:
     reader = _Links()
     reader.feed(text[:_LIMIT])
-    base = urljoin(url, reader.base) if reader.base else url
+    base = url
+    with contextlib.suppress(ValueError):
+        base = urljoin(url, reader.base)
     found = []
     for link in reader.found:
-        address, fragment = urldefrag(urljoin(base, link))
+        try:
+            address, fragment = urldefrag(urljoin(base, link))
+            name = unquote(urlsplit(address).path.rpartition("/")[2])
+        except ValueError:
+            continue  # no address that anybody can read
         kind, _, digest = fragment.partition("=")
-        name = unquote(urlsplit(address).path.rpartition("/")[2])
         if kind == "sha256" and name:
             found.append(IndexFile(name, address, digest.lower(), None))
     return found

@@ -142,7 +142,8 @@ def from_document(document: Mapping[str, Any]) -> Manifest:
     """Return the manifest that validated JSON data holds; unknown keys are left out.
 
     Raises:
-        IntegrityError: a path could leave the folder a pack is unpacked into, or two files have one place.
+        IntegrityError: a path could leave the folder a pack is unpacked into, two files have one place, or one
+            would lie in another.
     """
     members = tuple(
         Member(m["path"], m["sha256"], m["size"], m.get("executable", False), m.get("link", ""))
@@ -157,6 +158,13 @@ def from_document(document: Mapping[str, Any]) -> Manifest:
         if key in seen:
             raise IntegrityError(f"the files {seen[key]!r:.200} and {member.path!r:.200} have one place")
         seen[key] = member.path
+    # A link above another member would lead what is written there out of the folder, whatever that member says.
+    for key, path in seen.items():
+        parts = key.split("/")
+        for depth in range(1, len(parts)):
+            above = seen.get("/".join(parts[:depth]))
+            if above is not None:
+                raise IntegrityError(f"{above!r:.200} is a file or link, and {path!r:.200} would lie in it")
     for part in (*document["components"], *document["folders"]):
         check_path(part["path"])
     return Manifest(

@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from codereef.archive import Header
 from codereef.disk import CHUNK, human
 from codereef.errors import CrError, IntegrityError, MetadataError, UsageError
 
 from .format import FORMAT, MANIFEST, Manifest, Member, from_document
 
 _MANIFEST_LIMIT = 256 << 20  # bytes of a pack.json; one line a file makes this a pack of a million files
-_BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError)
+# tarfile calls itself for each extended header before an entry.
+_BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
 
 
 class Content:
@@ -125,7 +127,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
         )
     try:
         # A stream is never sought in: a header cannot lead the reader to another place.
-        with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as tar:
+        with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, tarinfo=Header) as tar:
             yield tar
     except _BROKEN as error:
         if isinstance(error, CrError):

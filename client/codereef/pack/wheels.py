@@ -184,7 +184,8 @@ def _choose(
     # What was chosen once is chosen again: a pack of the same things has the same bytes, with and without network.
     if kept is not None:
         return kept
-    key = f"{distribution.name} {distribution.version}"
+    # A lock names for each target the wheels of that target alone: what was found for one says nothing of another.
+    key = " ".join((distribution.name, *distribution.sha256))
     if key not in asked:
         try:
             asked[key] = indexes.files(distribution.name, distribution.sha256)

@@ -2,8 +2,7 @@
 """The few things that are asked of git, through the system's own `git` command.
 
 No text from outside can become an option: what begins with a dash is refused, and addresses stand behind `--`.
-Only the transports of `_TRANSPORTS` are allowed, so that an address cannot name a command (`ext::`) or a helper.
-Nothing is asked on the terminal, and no message keeps a password.
+How git is called is in `gitcall`; no message keeps a password.
 """
 
 from __future__ import annotations
@@ -15,14 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from codereef.errors import NetworkError, NotFoundError, UsageError
+from codereef.gitcall import SLOWEST, git_environment
 
-_TRANSPORTS = "file:git:http:https:ssh"
-# Where these point elsewhere, as inside a hook of git, the command would work on another repository.
-_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_PREFIX")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _HELPER = re.compile(r"^[A-Za-z0-9][A-Za-z0-9+.-]*::")
-#: A transfer slower than this for a minute is given up.
-_SLOWEST = ("-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=60")
 
 
 def without_credentials(address: str) -> str:
@@ -57,13 +52,11 @@ def _run(verb: str, origin: str, arguments: list[str], folder: Path | None = Non
     """Run git and return what it wrote; an error names what was tried (`verb`) on which address (`origin`)."""
     import subprocess
 
-    environment = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-    environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": _TRANSPORTS, "LC_ALL": "C"}
     place = ["-C", str(folder)] if folder is not None else []
     try:
         done = subprocess.run(
-            ["git", *_SLOWEST, *place, *arguments],
-            env=environment,
+            ["git", *SLOWEST, *place, *arguments],
+            env=git_environment(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

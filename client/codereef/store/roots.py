@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 from codereef.disk import write_atomic
 from codereef.errors import StorageError
+from codereef.witness import looked
 
 from . import locks
 from .use import READ_ONLY
@@ -133,6 +134,7 @@ class Roots:
 
     def _hold(self, lock: Path, keys: Iterable[str], blobs: Iterable[str], adding: bool) -> None:
         path = self._path(lock)
+        looked(str(path))
         old = self._document(path) or {}
         same = old.get("lock") == str(lock)
         kept = old if adding and same else {}

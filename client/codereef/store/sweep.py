@@ -59,6 +59,8 @@ def _one(store: Store, path: Path, now: float, keep_partial: float) -> bool:
         return True
     if kind == "build":
         lock = f"prefix.{owner}"[:200]
+    elif kind == "git":
+        lock = f"git.{owner}"
     elif kind == "partial" and age > keep_partial:
         lock = f"download.{owner}"
     elif kind == "blob" and age > _HOUR:

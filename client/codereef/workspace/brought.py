@@ -20,7 +20,8 @@ from codereef.install.manual import Brought, examine, place_of
 from codereef.lock.keys import install_method, node_facts
 from codereef.lock.model import Lock, LockedNode
 from codereef.meta.component import Component
-from codereef.meta.reference import parse_reference
+from codereef.meta.reference import nearest, parse_reference
+from codereef.witness import doubt
 from codereef.workspace.session import Session
 
 _KINDS = ("dataset",)
@@ -64,6 +65,7 @@ def kept_places(session: Session) -> dict[str, str]:
 
 
 def _brought(session: Session, component: Component, node: LockedNode) -> Brought:
+    doubt()  # What the user brings may lie anywhere, and is read file by file.
     place = place_of(component, session.data, os.environ, kept_places(session))
     return examine(component, node_facts(node.version, node.variants, session.host), place, session.home.cache)
 
@@ -77,7 +79,11 @@ def look(session: Session, lock: Lock) -> Data:
 
     Returns:
         The lock with nodes whose data is here turned into detected ones; the others stay as they are.
+
+    Raises:
+        UsageError: a folder is named for a dataset that the lock does not have.
     """
+    _check_names(session.data, lock)
     nodes = dict(lock.nodes)
     bindings: dict[str, Detected] = {}
     missing: dict[str, NeedsYouError] = {}
@@ -96,6 +102,17 @@ def look(session: Session, lock: Lock) -> Data:
         nodes[key] = replace(node, source="detected", facts=data.facts(), binary=data.digest)
         bindings[key] = found
     return Data(replace(lock, nodes=nodes), bindings, missing)
+
+
+def _check_names(given: Mapping[str, str], lock: Lock) -> None:
+    known = sorted({parse_reference(node.component).name for node in lock.nodes.values() if _may_be_brought(node)})
+    for name in given:
+        if name not in known:
+            near = nearest(name, known)
+            raise UsageError(
+                f"--data {name}: there is no such dataset in the graph.",
+                hint=f"Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "`cr plan` shows its data.",
+            )
 
 
 def again(session: Session, lock: Lock) -> tuple[Detected, ...]:

@@ -23,7 +23,10 @@ from codereef.errors import InstallError, NotFoundError
 from codereef.install import failures
 from codereef.install.failures import Record
 from codereef.install.redact import redact, secret_values
+from codereef.lock.bind import FOUND
 from codereef.lock.model import Lock, lock_from
+from codereef.meta.reference import parse_reference
+from codereef.workspace.trust import holds_code
 
 if TYPE_CHECKING:
     from codereef.install.progress import Progress
@@ -91,11 +94,13 @@ def again(session: Session, record: Record, progress: Progress) -> Again:
     done by cr for that node alone.
 
     Raises:
+        UsageError: it is code of a repository that the user does not trust any more.
         CrError: it fails again, or its inputs are gone.
     """
     from codereef.install.rerun import can_run, rerun
 
     session.store.prepare()
+    _require_trust(session, record)
     if can_run(record):
         ran = rerun(record, session.store)
         return Again(ran.done.status == 0, ran.command, str(ran.cwd), ran.done.tail, str(ran.done.log), ran.done.status)
@@ -125,6 +130,24 @@ def again(session: Session, record: Record, progress: Progress) -> Again:
     with session.store.using(*names_of(part, bindings)):
         install(part, session.usable, bindings, session.store, session.settings, progress, session.options)
     return Again(True, f"{step} of {node}", "", (), "", 0)
+
+
+def _require_trust(session: Session, record: Record) -> None:
+    """Refuse to run a step again whose code comes from a repository that is not trusted now."""
+    try:
+        nodes = json.loads((record.folder / "lock.json").read_bytes())["nodes"].values()
+        named = [(str(node["component"]), node["source"]) for node in nodes]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        named = []  # nothing was kept of the graph
+    code = []
+    for text, source in named:
+        reference = parse_reference(text)
+        # A recipe that its author has changed meanwhile is still his.
+        for component in session.usable.versions(reference.kind, reference.name):
+            if component.version == reference.version and source not in FOUND and holds_code(component):
+                code.append((component.repository, text))
+                break
+    session.require_trust(code)
 
 
 def _lock(record: Record) -> Lock:

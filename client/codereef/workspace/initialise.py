@@ -24,6 +24,7 @@ from codereef.workspace.session import Session, workspace_folder
 from codereef.workspace.steps import Step
 from codereef.workspace.storage import installing, sound_location, use
 from codereef.workspace.system import with_system_packages
+from codereef.workspace.trust import holds_code
 from codereef.workspace.wish import Wish, find_solution, wanted_configurations
 
 __all__ = [
@@ -101,7 +102,7 @@ def _require_trust(session: Session, lock: Lock) -> None:
     for node in lock.nodes.values():
         if node.source not in FOUND:
             component = component_of(node, session.usable)
-            if component.kind in ("program", "package") or node.tree:
+            if holds_code(component):
                 code.append((component.repository, str(component.reference)))
     session.require_trust(code)
 

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from codereef.pack.format import LOCK, MANIFEST, Manifest, PackedFolder, to_docu
 from codereef.pack.read import contents, verify
 from codereef.pack.wheels import fetch_wheels
 from codereef.repo.sources import Source, put, sources
+from codereef.store.locks import locked
 from codereef.workspace.initialise import open_workspace
 from codereef.workspace.session import Session, workspace_folder
 
@@ -149,8 +151,12 @@ def unpack(
         progress.finish(task)
     name = f"pack-{manifest.name}"
     staging = session.home.repos / f".{name}.new"
-    remove_tree(staging)
-    try:
+    with ExitStack() as stack:
+        # Another process with a pack of this solution would take away what is looked at here.
+        waiting = functools.partial(progress.note, "waiting for another cr that takes this pack apart")
+        stack.enter_context(locked(session.home.repos / f".{name}.lock", waiting=waiting))
+        remove_tree(staging)
+        stack.callback(remove_tree, staging)
         require_space(manifest.size, f"{path.name} ({human(manifest.size)})", session.home.repos)
         with storing(path.name, session.home.repos):
             _stage(path, staging, progress)
@@ -171,9 +177,7 @@ def unpack(
             )
         _take(session, manifest, lock, staging, progress)
         _settle(session, name, path, manifest, foreign, staging)
-    finally:
-        remove_tree(staging)
-    kept = _write_lock(session, manifest, directory, name)
+        kept = _write_lock(session, manifest, directory, name)
     host = [environment for environment in manifest.environments if environment.target == session.host]
     session.forget()
     session.alone = bool(manifest.part("wheels")) and not any(environment.missing for environment in host)

@@ -13,6 +13,7 @@ from codereef.errors import LockError, NeedsYouError, ResolutionError
 from codereef.lock.model import FILE_NAME, Lock, read_lock
 from codereef.meta.component import Component
 from codereef.solve.candidates import Request
+from codereef.witness import looked
 from codereef.workspace.graphs import make_graphs
 from codereef.workspace.session import Session, workspace_folder
 from codereef.workspace.steps import Step, steps_of
@@ -119,6 +120,7 @@ def existing_lock(folder: Path, wish: Wish) -> Lock | None:
         LockError: it cannot be read; or there is none and the wish permits no new one.
     """
     path = folder / FILE_NAME
+    looked(str(path.absolute()))
     if not path.exists():
         if wish.locked:
             raise LockError(

@@ -15,6 +15,7 @@ from codereef import config
 from codereef.home import Home
 from codereef.repo.index import Index, Repository, load_index
 from codereef.repo.sources import may_run, repositories, sources
+from codereef.witness import looked
 
 if TYPE_CHECKING:
     from codereef.detect import Detected, Report
@@ -153,6 +154,7 @@ def workspace_folder(directory: Path, solution: str) -> Path:
     from codereef.lock.model import FILE_NAME
 
     own = directory / FILE_NAME
+    looked(str(own.absolute()))
     if own.is_file() and directory.name == solution:
         return directory
     return directory / solution

@@ -19,6 +19,7 @@ from codereef.errors import MetadataError, NeedsYouError, NotFoundError, UsageEr
 from codereef.home import Home
 from codereef.meta.component import Component
 from codereef.meta.reference import nearest
+from codereef.witness import looked
 
 FORMAT = "codereef-terms/1"
 
@@ -74,6 +75,7 @@ def accepted(home: Home) -> list[Accepted]:
     Raises:
         MetadataError: the file cannot be read.
     """
+    looked(str(_path(home)))
     try:
         entries = json.loads(_path(home).read_bytes())["accepted"]
         return sorted((Accepted(**entry) for entry in entries), key=lambda entry: entry.name)

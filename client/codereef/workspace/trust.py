@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codereef.errors import UsageError
+from codereef.lock.keys import install_method
 from codereef.meta.component import Component
 from codereef.meta.reference import parse_reference
 from codereef.repo.sources import may_run, trust_publishers
@@ -33,6 +34,15 @@ class Unknown:
     publisher: str
     key: str
     components: tuple[str, ...]
+
+
+def holds_code(component: Component) -> bool:
+    """Tell whether code of a component runs when it is installed or used.
+
+    A recipe counts as code: it says which distributions are installed, and those run. It is asked of the component,
+    not of a lock, which may come from somebody whom nobody trusts.
+    """
+    return component.kind in ("program", "package") or install_method(component) == "generate"
 
 
 def unknown_publishers(session: Session, components: Collection[tuple[str, str]]) -> list[Unknown]:

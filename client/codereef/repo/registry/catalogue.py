@@ -19,6 +19,7 @@ from codereef.errors import CrError, IntegrityError
 from codereef.meta.component import Component, Published, check_meta
 from codereef.repo.catalogue import Broken, Repository, Row, pack_row, unpack_row
 from codereef.repo.folder import cache_file, stamp, store_cache
+from codereef.witness import doubt, looked
 
 if TYPE_CHECKING:
     from codereef.repo.registry.layout import Link, Release, Root
@@ -46,6 +47,8 @@ class RegistryCatalogue:
         try:
             self._open()
         except CrError as error:
+            # What is missing may come without anything that was looked at changing.
+            doubt()
             self._broken.append(Broken(repository.root / "root.json", error))
 
     @property
@@ -75,6 +78,7 @@ class RegistryCatalogue:
         return root
 
     def _open(self) -> None:
+        looked(str(self.repository.root / "root.json"))
         try:
             state = hashlib.sha256((self.repository.root / "root.json").read_bytes()).hexdigest()
         except OSError:
@@ -119,6 +123,7 @@ class RegistryCatalogue:
             NetworkError: its shard could not be fetched.
             IntegrityError: its shard is not what the registry says.
         """
+        doubt()  # A shard may be fetched; and the folder of a component, when it is used.
         if key not in self._loaded:
             releases = self._releases(key)
             self._loaded[key] = [self._component(releases[v]) for v in self.rows[key].versions if v in releases]

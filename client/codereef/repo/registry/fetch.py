@@ -22,6 +22,8 @@ TRIES = 3
 TIMEOUT = 30.0  # seconds without an answer
 _REDIRECTS = 5
 _PIECE = 1 << 16
+_PATIENCE = 60.0  # seconds for which an answer may be as slow as it likes
+_SLOWEST = 100.0  # bytes a second after that
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,10 @@ class HttpRemote:
                 self._drop()
                 reason, wait = (str(error) or type(error).__name__), 0.0
                 continue
+            except ValueError as error:
+                # The address, or one that it leads to, has no host or port that can be read.
+                reason = str(error)
+                break
             if status == 200:
                 return Answer(data, headers.get("etag", ""))
             if status == 304 and tag:
@@ -167,7 +173,7 @@ class HttpRemote:
                 if response.length:
                     self._drop()
                 return response.status, found, b""
-            data = response.read(limit + 1)
+            data = _received(response, limit + 1)
             if len(data) > limit:
                 self._drop()
                 raise IntegrityError(
@@ -227,6 +233,20 @@ class HttpRemote:
             self._all.clear()
 
 
+def _received(response: http.client.HTTPResponse, most: int) -> bytes:
+    """Return at most so many bytes of an answer; one that comes byte by byte without end is given up."""
+    started = time.monotonic()
+    data = bytearray()
+    while len(data) < most and (piece := response.read1(min(_PIECE, most - len(data)))):
+        data += piece
+        passed = time.monotonic() - started
+        if passed > _PATIENCE and len(data) < _SLOWEST * passed:
+            raise http.client.HTTPException(f"it is too slow: {len(data)} bytes came in {passed:.0f} s")
+    if response.length == 0:
+        response.close()  # reading piece by piece leaves that to us, and the connection is used again
+    return bytes(data)
+
+
 def _proxy(scheme: str, host: str) -> str:
     import os
 
@@ -271,7 +291,7 @@ def open_remote(origin: str) -> Remote:
     Raises:
         NetworkError: the address is of another kind.
     """
-    scheme = urlsplit(origin).scheme if "://" in origin else ""
+    scheme = origin.partition("://")[0].lower() if "://" in origin else ""
     if scheme in ("http", "https"):
         return HttpRemote(origin)
     if scheme == "file":
