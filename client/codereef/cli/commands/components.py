@@ -29,33 +29,9 @@ if TYPE_CHECKING:
 @shared_options
 def search(words: tuple[str, ...], kind: str | None, tags: tuple[str, ...], as_json: bool) -> None:
     """Search components by name, tag, capability, task and summary; every word must fit."""
-    from codereef.meta.reference import nearest
-    from codereef.repo.search import search as find
+    from codereef.cli.searching import print_hits
 
-    index = session().index
-    hits = find(index, words, kind=kind, tags=tags)
-    if as_json:
-        print_json(
-            {
-                "components": [
-                    {
-                        "reference": h.reference,
-                        "summary": h.row.summary,
-                        "repository": h.repository,
-                    }
-                    for h in hits
-                ]
-            }
-        )
-        return
-    if hits:
-        click.echo(table([[h.reference, h.row.summary] for h in hits], ["component", "summary"]))
-        return
-    near = nearest(words[0], index.names()) if words else []
-    click.echo(
-        "Nothing fits."
-        + (f" Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else " Fewer words find more.")
-    )
+    print_hits(words, kind, tags, as_json)
 
 
 def _describe(component: Component) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import session
+from codereef.cli.commands.shared import FILE, session
 from codereef.cli.edge import note, print_json, shared_options, table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _MOST_REMOVED = 12
 @click.option("--rerun", metavar="ID", help="Run exactly that step again, with its inputs, in its folder.")
 @click.option(
     "--bundle",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Write an archive (.tar.gz) for a report, without secrets, user and host names.",
 )

@@ -159,6 +159,10 @@ def _write(
         print_json({**_data(manifest), "file": str(path), "sha256": sha256, "size": size})
         return
     click.echo(f"{path} ({human(size)}) sha256 {sha256}")
+    if manifest.missing:
+        note(
+            "warning: what stands under `Not in it` must be on the other machine already, or `cr init` of this pack fails there."
+        )
     note(f"Next, on the other machine: cr init {path.name} --offline")
 
 

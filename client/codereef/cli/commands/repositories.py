@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,6 +47,7 @@ def add(origin: str, name: str | None, revision: str, key: str | None, trust: bo
         _tell_keys(home, entry)
         for item in broken:
             note(f"note: {item.error.message}")
+        _tell_overlooked(sources.repository_of(home, entry).root)
     if not entry.trusted and not as_json and interactive():
         code = sum(row.kind in ("program", "package", "soft", "dataset") for row in rows.values())
         click.echo(f"{code} of its components have code that would run on this machine when they are used.", err=True)
@@ -55,6 +57,18 @@ def add(origin: str, name: str | None, revision: str, key: str | None, trust: bo
         print_json({**_data(home, entry), "components": len(rows), "broken": [str(b.path) for b in broken]})
     elif not entry.trusted:
         note(f"Code of its components runs only after `cr repo trust {entry.name}`.")
+
+
+def _tell_overlooked(root: Path) -> None:
+    """Name folders with a cr.json that are not among the components."""
+    from codereef.repo.scan import overlooked
+
+    folders = [folder.relative_to(root).as_posix() for folder in overlooked(root)] if root.is_dir() else []
+    if folders:
+        note(
+            f"note: not looked at, although a cr.json is there: {', '.join(folders[:5])}{' …' if len(folders) > 5 else ''}. "
+            "A repository with a folder components, packages, soft-detect or solutions keeps all its components in these."
+        )
 
 
 def _root(home: Home, entry: Source) -> Root | None:

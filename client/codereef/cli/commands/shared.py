@@ -150,6 +150,9 @@ class _File(click.Path):
             self.fail("an empty name cannot be a file.", param, ctx)
         if not path.absolute().parent.is_dir():
             self.fail(f"the folder {path.parent} does not exist.", param, ctx)
+        # Files are put in place whole, by renaming: that would put a file where the device or pipe was.
+        if (path.exists() and not path.is_file()) or (path.is_symlink() and path.absolute().is_relative_to("/dev")):
+            self.fail(f"{path} is a device or pipe; name a file.", param, ctx)
         return path
 
 

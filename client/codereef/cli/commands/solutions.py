@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codereef.cli.commands.shared import is_pack, read_variants, session, solution_argument, variant_option
-from codereef.cli.edge import interactive, key_values, note, print_json, shared_options
+from codereef.cli.edge import interactive, key_values, note, print_json, quiet, shared_options
 from codereef.cli.plans import WORK, plan_data, print_plan
 
 if TYPE_CHECKING:
@@ -171,12 +171,20 @@ def init(
     installed is not installed again, and nothing half done is ever used. SOLUTION may be the file of a pack.
     """
     from codereef.cli.progress import TerminalProgress
+    from codereef.cli.readiness import NOTHING, print_ready
     from codereef.errors import UsageError
+    from codereef.place import home_folder
+    from codereef.witness import Recorder
     from codereef.workspace.initialise import carry_out, make_plan
+    from codereef.workspace.ready import keep
 
     if locked and upgrade:
         raise UsageError("--locked permits no new lock and --upgrade asks for one.", hint="Leave out one of the two.")
     started = time.monotonic()
+    plain = not any(
+        (variants, all_variants, pins, forbid, install_, upgrade, targets, python, data, locked, offline, accepted)
+    ) and not any((trust, fresh, run_system_commands, as_json, directory != Path()))
+    recorder = Recorder()
     current = session(offline=offline, python=python, data=key_values(data, "--data"))
     ask = interactive() and not yes and not as_json
     progress = TerminalProgress(silent=as_json)
@@ -187,12 +195,10 @@ def init(
 
             solution, asked = unpack(current, Path(solution), directory, progress, ask=ask, trust=trust)
         current.fresh, current.run_system_commands = fresh, run_system_commands
-        made = make_plan(
-            current,
-            _wish(solution, variants, all_variants, pins, forbid, install_, locked, upgrade, targets),
-            directory,
-        )
-        terms, open_terms = _terms(current, made, accepted)
+        wish = _wish(solution, variants, all_variants, pins, forbid, install_, locked, upgrade, targets)
+        with recorder:
+            made = make_plan(current, wish, directory)
+            terms, open_terms = _terms(current, made, accepted)
         todo = [s for s in made.steps if s.action in WORK]
         if not as_json and (todo or open_terms):
             print_plan(made, open_terms)
@@ -205,7 +211,8 @@ def init(
         # Whoever has just said that a pack may run need not say so twice.
         if ask and (open_terms or (todo and not asked)) and not made.missing:
             _ask(current, open_terms)
-        ready = carry_out(current, made, progress)
+        with recorder:
+            ready = carry_out(current, made, progress)
     finally:
         progress.close()
     if as_json:
@@ -221,11 +228,12 @@ def init(
     for line in ready.notes:
         if line not in made.notes:
             note(f"note: {line}")
-    done = f"installed {len(ready.installed.built)} in" if ready.installed.built else "everything was there;"
-    click.echo(
-        f"{made.solution.reference} is ready ({done} {time.monotonic() - started:.1f} s). Lock: {made.folder / 'cr.lock'}"
-    )
-    note(f"Next: cr benchmark {made.solution.name}")
+    done = f"installed {len(ready.installed.built)} in" if ready.installed.built else NOTHING
+    reference, lock = str(made.solution.reference), str(made.folder / "cr.lock")
+    print_ready(reference, done, time.monotonic() - started, lock, quiet=quiet())
+    if plain and done == NOTHING and made.kept and not (todo or made.dropped or made.solved):
+        said = [reference, lock, *made.notes, *(line for line in ready.notes if line not in made.notes)]
+        keep(home_folder(), solution, said, recorder.lines())
 
 
 def _terms(current: Session, made: Plan, accepted: Sequence[str]) -> tuple[list[Terms], list[Terms]]:
