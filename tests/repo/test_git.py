@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from codereef.errors import NetworkError, UsageError
+from codereef.home import Home
 from codereef.repo.git import bring_up_to_date, clone, head
+from codereef.repo.sources import add
 
 IDENTITY = ("-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
 
@@ -131,3 +133,9 @@ def test_a_password_is_neither_asked_for_nor_told(locked_server: str, tmp_path: 
         assert f"http://{locked_server}/a.git" in caught.value.message
         assert "secret" not in str(caught.value.as_dict())
         assert not (tmp_path / "clone").exists()
+
+
+def test_a_server_that_wants_a_login_may_be_a_git_server(locked_server: str, tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match="401") as caught:
+        add(Home(tmp_path / "home"), f"http://{locked_server}/private")
+    assert "If it is a git repository, end its address with .git." in caught.value.hint

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
-from codereef.errors import NotFoundError, UsageError
+from codereef.errors import IntegrityError, MetadataError, NetworkError, NotFoundError, UsageError
 from codereef.home import Home
 from codereef.meta.reference import nearest
 from codereef.repo.git import without_credentials
@@ -25,7 +25,12 @@ def add_registry(home: Home, name: str, address: str, key: str | None, trusted: 
             f"The address {without_credentials(address)} has a password or token in it, which cr does not keep.",
             hint="Put it into ~/.netrc, and give the address without it.",
         )
-    root = probe(address)
+    try:
+        root = probe(address)
+    except (IntegrityError, MetadataError, NetworkError) as error:
+        # A git server that asks for a login, or shows a page for it, answers like a broken registry.
+        error.hint = f"{error.hint} If it is a git repository, end its address with .git.".strip()
+        raise
     if root is None:
         return None
     keys = tuple(sorted(first_keys(root, address, key)))
