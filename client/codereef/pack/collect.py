@@ -17,11 +17,11 @@ from codereef.install.download import RemoteFile, Settings, fetch
 from codereef.install.execute import component_of
 from codereef.install.files import remote_file, split
 from codereef.install.git import obtain
+from codereef.install.nodes import files_of as entries_of
 from codereef.install.progress import Progress
-from codereef.lock.keys import install_method, node_facts
+from codereef.lock.keys import install_method
 from codereef.lock.model import Lock, LockedConfiguration, to_document
 from codereef.meta.component import Component, component_files
-from codereef.meta.selection import select
 from codereef.repo.index import Index
 from codereef.store import Store
 from codereef.store.tree import entries, listing_digest, tree_listing
@@ -72,10 +72,7 @@ def files_of(lock: Lock, index: Index) -> dict[str, RemoteFile]:
     for key, node in lock.nodes.items():
         if not node.files:
             continue
-        targets = [c.target for c in lock.configurations if key in c.nodes]
-        for entry in select(
-            component_of(node, index).meta.get("files", ()), node_facts(node.version, node.variants, targets[0])
-        ):
+        for entry in entries_of(lock, key, component_of(node, index)):
             file = remote_file(entry)
             if file is not None:
                 found[file.sha256] = file
