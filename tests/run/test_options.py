@@ -107,9 +107,29 @@ def test_a_whole_number_is_a_number() -> None:
     assert merge_options(PROGRAM, {"options": {"seconds": 3}}, {})["seconds"] == 3
 
 
+MEASURED = ("threads", "batch", "accuracy_limit")
+
+
+def declared(name: str) -> dict[str, Any]:
+    effect = "measured" if name in MEASURED else "effort"
+    return {"type": "integer", "default": 1, "summary": "An option.", "effect": effect}
+
+
 def parts(**changes: Any) -> Parts:
+    options = {name: declared(name) for name in (*MEASURED, "max_seconds", "min_samples", "seed", "warmup_seconds")}
     return replace(
-        Parts(solution(), program(), model(), dataset(), {"precision": "int8"}, {"size": "s"}, "p", "m", "d"), **changes
+        Parts(
+            solution(),
+            program(options=options),
+            model(),
+            dataset(),
+            {"precision": "int8"},
+            {"size": "s"},
+            "p",
+            "m",
+            "d",
+        ),
+        **changes,
     )
 
 
@@ -128,7 +148,7 @@ def key(*, model: LockedNode = MODEL, data: LockedNode = DATA, of: Parts | None 
     )
 
 
-@pytest.mark.parametrize("option", ["threads", "batch", "accuracy_limit"])
+@pytest.mark.parametrize("option", MEASURED)
 def test_options_that_change_what_is_measured_change_the_key(option: str) -> None:
     assert key(**{option: 7}) != key()
 
@@ -152,7 +172,9 @@ def test_other_files_data_processing_or_load_change_the_key() -> None:
 
 def test_a_new_edition_of_a_component_with_the_same_files_keeps_the_key() -> None:
     newer = replace(MODEL, component="model:m@1.0.1", digest="sha256:" + "9" * 64)
-    assert key(model=newer, of=parts(program=program(version="2.0.0"))) == key()
+    assert (
+        key(model=newer, of=parts(program=program(version="2.0.0", options=parts().program.meta["options"]))) == key()
+    )
 
 
 def test_the_precision_is_the_models_variant_or_what_it_declares() -> None:

@@ -4,9 +4,7 @@
 Phases of `benchmark`: load, first inference, warm-up, measurement over tensors prepared beforehand, then the
 accuracy pass over the dataset. `validate` leaves the measurement out; `run` handles a few images.
 
-`latency` is the inference call alone: from input tensor ready to outputs ready as arrays. Pre-processing
-(image file to tensor) and post-processing (arrays to detections or classes) are series of their own, taken in
-the accuracy pass.
+The phases are rooms of their own: `measuring` and `scoring`.
 """
 
 from __future__ import annotations
@@ -18,45 +16,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, TextIO
+from typing import Optional, TextIO
 
-import numpy as np
-
-from codereef.bench import loadgen, statistics
-from codereef.bench.datasets import Dataset, Item, open_dataset
-from codereef.bench.memory import peak_rss
+from codereef.bench.datasets import open_dataset
+from codereef.bench.measuring import PARTIAL, measure, record_memory
 from codereef.bench.options import parse_options
 from codereef.bench.pipeline import Pipeline, Prepared
 from codereef.bench.request import Request, read_request
-from codereef.bench.response import FORMAT, Metric, Progress, Response, samples_as_dict, write_json
+from codereef.bench.response import Metric, Progress, Response, write_json
+from codereef.bench.scoring import score
 from codereef.bench.tasks import Task, task_for
 from codereef.errors import CrError
 
-PARTIAL = "samples.partial.json"
 _INTERRUPTED = "interrupted; samples.partial.json holds what was measured up to shortly before"
-_CACHE_BYTES = 256 * 1024 * 1024
-_FLUSH_SHARE = 20  # saving may take one twentieth of the time
-
-
-class _Saver:
-    """Saves raw samples between queries, so that a kill loses seconds at most."""
-
-    def __init__(self, path: Path, response: Response) -> None:
-        self._path, self._response, self._not_before = path, response, 0.0
-
-    def __call__(self, series: str, samples_ns: loadgen.Samples) -> None:
-        begin = time.monotonic()
-        if begin < self._not_before:
-            return
-        samples = {**self._response.samples, series: ("s", _seconds(samples_ns))}
-        write_json(self._path, {"format": FORMAT, "samples": samples_as_dict(samples)}, sync=False)
-        now = time.monotonic()
-        self._not_before = now + _FLUSH_SHARE * (now - begin)
-
-
-def _seconds(samples_ns: Any) -> list[float]:
-    seconds: list[float] = (np.asarray(samples_ns, dtype=np.float64) / 1e9).tolist()
-    return seconds
 
 
 class Program:
@@ -73,7 +45,6 @@ class Program:
         self._task_name, self._request = task, request
         self._progress, self._response = progress, response
         self._options, self._runtime_options = parse_options(request.options, request.runtime)
-        self._save = _Saver(request.output / PARTIAL, response)
 
     def execute(self) -> None:
         """Do what the request asks; the response holds the outcome.
@@ -87,10 +58,19 @@ class Program:
         first = pipeline.prepare(dataset.items[0])
         self._first_inference(pipeline, first)
         if self._request.action == "benchmark":
-            self._measure(pipeline, dataset)
+            measure(pipeline, dataset, self._options, self._progress, self._response, self._request.output)
         else:
-            self._memory()
-        self._accuracy(pipeline, dataset, task)
+            record_memory(self._response)
+        score(
+            self._task_name,
+            self._request,
+            self._options,
+            pipeline,
+            dataset,
+            task,
+            self._progress,
+            self._response,
+        )
 
     def _load(self, task: Task) -> Pipeline:
         self._progress.say("load", 0, None)
@@ -115,133 +95,6 @@ class Program:
         begin = time.perf_counter_ns()
         pipeline.invoke(prepared.feeds)
         self._once("first_inference", time.perf_counter_ns() - begin, "one measurement, right after loading")
-
-    def _prepare(self, pipeline: Pipeline, dataset: Dataset) -> list[Prepared]:
-        """As many images as tensors as the cache may hold, and at least one."""
-        cache: list[Prepared] = []
-        held = 0
-        for item in dataset.items[: self._options.input_limit]:
-            prepared = pipeline.prepare(item)
-            held += prepared.size
-            if cache and held > _CACHE_BYTES:
-                break
-            cache.append(prepared)
-            self._progress.say("prepare", len(cache), min(self._options.input_limit, len(dataset.items)))
-        return cache
-
-    def _measure(self, pipeline: Pipeline, dataset: Dataset) -> None:
-        options = self._options
-        inputs = [prepared.feeds for prepared in self._prepare(pipeline, dataset)]
-        invoke = pipeline.invoke
-        if options.warmup_seconds > 0:
-            warmup = loadgen.single_stream(
-                invoke, inputs, [_WarmUp(options.warmup_seconds, options.warmup_samples)],
-                on_tick=lambda samples: self._progress.say("warm-up", samples.size, None),
-            )  # fmt: skip
-            self._response.samples["warmup"] = ("s", _seconds(warmup.samples_ns))
-        # Before samples are kept and intervals drawn: those arrays are ours and not the model's.
-        self._memory()
-        begin = time.monotonic()
-
-        def tick(samples: loadgen.Samples) -> None:
-            done = min(1.0, (time.monotonic() - begin) / options.max_seconds)
-            self._progress.say("measure", samples.size, None, done)
-            self._save("latency", samples)
-
-        measured = loadgen.single_stream(
-            invoke,
-            inputs,
-            [
-                loadgen.Budget(options.max_seconds),
-                loadgen.MaxCount(options.max_samples),
-                loadgen.NarrowInterval(options.relative_width, options.confidence, options.min_samples),
-            ],
-            on_tick=tick,
-        )
-        self._save("latency", measured.samples_ns)
-        self._progress.say("measure", measured.samples_ns.size, measured.samples_ns.size, 1.0)
-        self._summarise(_seconds(measured.samples_ns), measured.stopped)
-
-    def _summarise(self, seconds: list[float], stopped: str) -> None:
-        response, options = self._response, self._options
-        response.samples["latency"] = ("s", seconds)
-        summary = statistics.summarise_latency(seconds, options.confidence, options.seed)
-        response.metrics.update(summary.metrics)
-        response.warnings += summary.warnings
-        median = summary.metrics["latency_p50"]
-        if median.value and median.interval:
-            width = (median.interval[1] - median.interval[0]) / median.value
-            if width > options.relative_width:
-                response.warnings.append(
-                    f"the {options.confidence:.0%} interval of latency_p50 is {width:.1%} wide, "
-                    f"{options.relative_width:.1%} was asked for ({stopped})"
-                )
-
-    def _memory(self) -> None:
-        peak, source = peak_rss()
-        method = f"{source}, of the whole process until the end of the warm-up"
-        self._response.metrics["peak_rss"] = Metric(float(peak), "B", "lower", method, 1)
-
-    def _chosen(self, dataset: Dataset) -> Sequence[Item]:
-        if self._request.action == "run":
-            return dataset.items[: self._options.limit]
-        return dataset.items[: self._options.accuracy_limit or len(dataset.items)]
-
-    def _accuracy(self, pipeline: Pipeline, dataset: Dataset, task: Task) -> None:
-        chosen = self._chosen(dataset)
-        phase = "run" if self._request.action == "run" else "accuracy"
-        before_ns, after_ns = [], []
-        for done, item in enumerate(chosen):
-            self._progress.say(phase, done, len(chosen))
-            begin = time.perf_counter_ns()
-            prepared = pipeline.prepare(item)
-            before_ns.append(time.perf_counter_ns() - begin)
-            outputs = pipeline.invoke(prepared.feeds)
-            begin = time.perf_counter_ns()
-            output = pipeline.finish(outputs, prepared.geometry)
-            after_ns.append(time.perf_counter_ns() - begin)
-            task.add(item, output)
-        self._progress.say(phase, len(chosen), len(chosen))
-        predictions = {
-            "format": "codereef-predictions/1",
-            "task": self._task_name,
-            "dataset": dataset.ref,
-            "model": self._request.model.ref,
-            "items": task.predictions(),
-        }
-        write_json(self._request.output / "predictions.json", predictions)
-        self._response.predictions = "predictions.json"
-        if self._request.action == "run":
-            return
-        metrics, processing = task.score(self._options.confidence)
-        self._response.metrics.update(metrics)
-        self._response.processing.update(processing)
-        for name, samples_ns in (("preprocess", before_ns), ("postprocess", after_ns)):
-            seconds = _seconds(samples_ns)
-            self._response.samples[name] = ("s", seconds)
-            self._response.metrics.update(
-                statistics.percentile_metrics(seconds, name, (0.5,), self._options.confidence, self._options.seed)
-            )
-        if len(chosen) < len(dataset.items):
-            self._response.warnings.append(
-                f"accuracy is of the first {len(chosen)} of {len(dataset.items)} images (accuracy_limit)"
-            )
-
-
-class _WarmUp:
-    """Stops the warm-up when both its time and its count are reached."""
-
-    def __init__(self, seconds: float, count: int) -> None:
-        self._ns, self._count = int(seconds * 1e9), count
-
-    def due(self, count: int) -> tuple[int, int]:
-        """See `loadgen.StopRule.due`."""
-        # Once the time is past, every query is looked at until the count is there.
-        return (self._count if count < self._count else 1 << 62), self._ns
-
-    def reason(self, samples: loadgen.Samples, elapsed_ns: int) -> str:
-        """See `loadgen.StopRule.reason`."""
-        return "warm" if elapsed_ns >= self._ns and samples.size >= self._count else ""
 
 
 def _own_stdout() -> Optional[TextIO]:

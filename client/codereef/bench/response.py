@@ -56,6 +56,8 @@ class Response:
     metrics: dict[str, Metric] = field(default_factory=dict)
     samples: dict[str, tuple[str, Sequence[float]]] = field(default_factory=dict)
     processing: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    load: Optional[Mapping[str, object]] = None
+    stages: list[Mapping[str, object]] = field(default_factory=list)
     predictions: Optional[str] = None
     warnings: list[str] = field(default_factory=list)
 
@@ -70,6 +72,10 @@ class Response:
             "processing": {name: dict(facts) for name, facts in self.processing.items()},
             "warnings": list(self.warnings),
         }
+        if self.load is not None:
+            data["load"] = dict(self.load)
+        if self.stages:
+            data["stages"] = [dict(stage) for stage in self.stages]
         if self.error is not None:
             data["error"] = self.error
         if self.predictions is not None:

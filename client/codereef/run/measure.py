@@ -25,10 +25,9 @@ from codereef.lock.build import node_facts
 from codereef.lock.model import Lock, LockedConfiguration, LockedNode, to_document
 from codereef.meta.schemas import parse_json, problems
 from codereef.meta.selection import select
-from codereef.record.compare import COMPARABLE_OPTIONS
 from codereef.record.privacy import scrub
 from codereef.repo.index import Index
-from codereef.run.options import merge_options
+from codereef.run.options import measured_options, merge_options
 from codereef.run.request import Parts, build_request, parts_of
 from codereef.store.locks import inherited
 from codereef.target.local import Outcome, clean_environment, run
@@ -104,7 +103,7 @@ def comparability(
             "annotations": parts.dataset.meta["annotations"],
             "program": parts.program.reference.unversioned,
             "scenario": settings["scenario"],
-            "options": {name: settings[name] for name in COMPARABLE_OPTIONS if name in settings},
+            "options": {name: settings[name] for name in measured_options(parts.program.meta) if name in settings},
             "method": METHOD,
         }
     )
@@ -218,11 +217,16 @@ def measure(
 
 def _check_measured(document: dict[str, Any]) -> None:
     """Make a failure of a result whose program wrote what no result can hold; what is sound of it stays."""
-    for part in ("metrics", "samples", "processing", "warnings", "runtime"):
+    for part in ("metrics", "samples", "processing", "warnings", "runtime", "load", "stages"):
         wrong = [problem for problem in problems(document, "result") if problem.path.startswith(f"$.{part}")]
         if not wrong:
             continue
-        document[part] = {"name": "unknown", "version": ""} if part == "runtime" else [] if part == "warnings" else {}
+        if part in ("load", "stages"):
+            del document[part]
+        else:
+            document[part] = (
+                {"name": "unknown", "version": ""} if part == "runtime" else [] if part == "warnings" else {}
+            )
         if document["status"] == "ok":
             document["status"] = "failed"
             document["error"] = scrub(f"the program's response does not follow the result schema: {wrong[0]}")
@@ -317,6 +321,7 @@ def _document(
         "warnings": [scrub(str(text)) for text in _listed(response.get("warnings"))],
         "client": {"version": __version__},
     }
+    document.update({part: _scrubbed(response[part]) for part in ("load", "stages") if part in response})
     if error:
         document["error"] = error
     return document

@@ -83,3 +83,8 @@ def merge_options(program: Mapping[str, Any], action: Mapping[str, Any], given: 
             )
         values[name] = _typed(name, given[name], declared[name]) if name in given else value
     return {name: _check(name, value, declared[name]) for name, value in values.items()}
+
+
+def measured_options(program: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the options of a program whose value changes what is measured (`"effect": "measured"`)."""
+    return tuple(name for name, declared in program.get("options", {}).items() if declared.get("effect") == "measured")
