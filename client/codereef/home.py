@@ -44,6 +44,10 @@ class Home:
         return self.root / "results"
 
     @property
+    def reproduced(self) -> Path:
+        return self.root / "reproduced"
+
+    @property
     def queue(self) -> Path:
         return self.root / "queue"
 

@@ -71,6 +71,7 @@ ALLOWED: dict[str, set[str]] = {
     "record": {"bench", "canonical", "disk", "errors", "meta"},
     "pack": {"archive", "canonical", "disk", "errors", "install", "lock", "meta", "repo", "store"},
     "run": {
+        "bench",
         "canonical",
         "detect",
         "embedded",
@@ -100,6 +101,7 @@ ALLOWED: dict[str, set[str]] = {
         "pack",
         "record",
         "repo",
+        "run",
         "solve",
         "store",
         "witness",

@@ -129,6 +129,40 @@ def test_validate_gives_the_accuracy_of_the_benchmark(ready: Cr, measured: list[
     assert "latency_p50" not in result["metrics"] or result["metrics"]["latency_p50"]["value"] is None
 
 
+def test_several_processes_share_a_measurement(ready: Cr, measured: list[dict]) -> None:
+    for result in measured:
+        processes = result["processes"]
+        assert [process["status"] for process in processes] == ["ok"] * 5
+        assert sum(process["counts"]["latency"] for process in processes) == result["metrics"]["latency_p50"]["samples"]
+        assert "mAP" in processes[0]["metrics"] and "mAP" not in processes[1]["metrics"]
+
+
+def test_a_result_is_reproduced_from_its_lock(ready: Cr, measured: list[dict], tmp_path: Path) -> None:
+    original = measured[1]
+    done = ready("reproduce", original["id"][:12], "--offline", "--json", check=False)
+    judged = json.loads(done.stdout)
+    held = {check["what"]: check["held"] for check in judged["checks"]}
+    assert held["mAP"] is True, judged
+    # Whether latency holds is for the machine's noise to say; the exit code follows the verdict.
+    assert done.returncode == (0 if judged["reproduced"] else 1)
+    again = ready.json("show", judged["again"])
+    assert again["lock"] == original["lock"]
+    assert again["options"] == original["options"]
+    assert len(again["processes"]) == 5
+
+
+def test_a_graph_that_cannot_be_had_here_is_not_reproduced_and_names_the_node(
+    ready: Cr, measured: list[dict], tmp_path: Path
+) -> None:
+    changed = json.loads(json.dumps({key: value for key, value in measured[0].items() if key != "id"}))
+    python = next(node for node in changed["lock"]["nodes"].values() if node["capability"] == "compiler.python")
+    python["version"] = "3.9.77"
+    (tmp_path / "changed.json").write_text(json.dumps(changed))
+    done = ready("reproduce", str(tmp_path / "changed.json"), "-C", str(tmp_path), check=False)
+    assert done.returncode == 1
+    assert "not reproduced" in done.stdout and "3.9.77" in done.stdout and "this machine has" in done.stdout
+
+
 def test_tree_and_why_explain_the_graph(ready: Cr) -> None:
     assert "lib.onnxruntime" in ready("tree", "demo-object-detection").stdout
     done = ready("why", "demo-object-detection", "lib.tflite")

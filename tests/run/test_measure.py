@@ -18,7 +18,8 @@ from codereef.lock.model import environment_key
 from codereef.meta.schemas import problems
 from codereef.record.history import History
 from codereef.repo.index import Index
-from codereef.run.measure import Measured, Update, measure
+from codereef.run.measure import Measured, measure
+from codereef.run.process import Update
 from codereef.solve.candidates import Request
 
 from tests.solve.worlds import dataset, found, model, package, program, soft, solution, solved

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from codereef.errors import UsageError
+
+#: Seconds of warm-up that each of several processes has at least, where so much was asked for.
+_OWN_WARMUP = 0.25
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,19 @@ class Options:
     accuracy_limit: int = 0
     limit: int = 4
     seed: int = 1
+
+    def shared_by(self, processes: int) -> Options:
+        """The options of one of several processes that share the time and the samples of one measurement."""
+        if processes == 1:
+            return self
+        return replace(
+            self,
+            max_seconds=self.max_seconds / processes,
+            # The clock of the processor is up after the first; caches and pools are each process's own.
+            warmup_seconds=max(min(self.warmup_seconds, _OWN_WARMUP), self.warmup_seconds / processes),
+            min_samples=-(-self.min_samples // processes),
+            max_samples=-(-self.max_samples // processes),
+        )
 
 
 _LEAST = {

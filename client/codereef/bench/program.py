@@ -44,7 +44,8 @@ class Program:
     def __init__(self, task: str, request: Request, progress: Progress, response: Response) -> None:
         self._task_name, self._request = task, request
         self._progress, self._response = progress, response
-        self._options, self._runtime_options = parse_options(request.options, request.runtime)
+        options, self._runtime_options = parse_options(request.options, request.runtime)
+        self._options = options.shared_by(request.process[1])
 
     def execute(self) -> None:
         """Do what the request asks; the response holds the outcome.
@@ -59,6 +60,8 @@ class Program:
         self._first_inference(pipeline, first)
         if self._request.action == "benchmark":
             measure(pipeline, dataset, self._options, self._progress, self._response, self._request.output)
+            if self._request.process[0] > 0:
+                return  # The first process has scored it; another would only do the same again.
         else:
             record_memory(self._response)
         score(

@@ -79,7 +79,11 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class Request:
-    """One order to a program: what to do, on which model and data, how, and where to write."""
+    """One order to a program: what to do, on which model and data, how, and where to write.
+
+    `process` is (index, count) where several processes share one measurement: each takes its share of time and
+    samples, and the first one alone does what need not be done again, such as accuracy.
+    """
 
     action: str
     model: ModelSpec
@@ -87,6 +91,7 @@ class Request:
     runtime: Mapping[str, Any]
     options: Mapping[str, Any]
     output: Path
+    process: tuple[int, int] = (0, 1)
 
 
 class _Reader:
@@ -228,6 +233,14 @@ def _dataset(reader: _Reader) -> DatasetSpec:
     return DatasetSpec(ref=reader.text("ref"), dir=reader.folder("dir"), annotations=annotations)
 
 
+def _process(reader: _Reader) -> tuple[int, int]:
+    reader.only("index", "count")
+    index, count = reader.value.get("index"), reader.value.get("count")
+    if not isinstance(index, int) or not isinstance(count, int) or not 0 <= index < count:
+        raise reader.fail("index", "a number below `count`, from 0")
+    return index, count
+
+
 def parse_request(value: object, source: str = "request") -> Request:
     """Check decoded JSON and return the request.
 
@@ -239,7 +252,7 @@ def parse_request(value: object, source: str = "request") -> Request:
         UsageError: a key is missing, unknown or of the wrong shape, or a folder does not exist.
     """
     reader = _Reader(source, "", value)
-    reader.only("format", "action", "harness", "model", "dataset", "runtime", "options", "output")
+    reader.only("format", "action", "harness", "model", "dataset", "runtime", "options", "output", "process")
     reader.text("format", (FORMAT,))
     return Request(
         action=reader.text("action", ACTIONS),
@@ -248,6 +261,7 @@ def parse_request(value: object, source: str = "request") -> Request:
         runtime=reader.mapping("runtime"),
         options=reader.mapping("options"),
         output=reader.folder("output"),
+        process=_process(reader.child("process")) if "process" in reader.value else (0, 1),
     )
 
 

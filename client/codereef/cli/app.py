@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "pack": ("Solutions", "packing", "Write a solution with all it needs into one file."),
     "results": ("Results", "results", "List the results of this machine, or plot them."),
     "compare": ("Results", "results", "Compare two results: faster, slower or no measurable difference."),
+    "reproduce": ("Results", "reproducing", "Measure a result again from its lock, and say whether it holds."),
     "export": ("Results", "results", "Write results as CSV or JSON, or a lock for other tools."),
     "push": ("Results", "portal", "Upload results to a portal, after showing what is sent."),
     "search": ("Components", "components", "Search components by name, tag and summary."),

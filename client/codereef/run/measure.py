@@ -1,59 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One measurement: start the program of a configuration, wait for it, and make a result of what it wrote.
+"""One measurement: start the program of a configuration, as often as asked, and make a result of what it wrote.
 
 A crash, a time-out or a lack of memory is a result too, with a status and with the samples taken before.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from codereef import __version__
-from codereef.canonical import digest_of, pretty_json
-from codereef.errors import MetadataError, RunError
+from codereef.canonical import digest_of
+from codereef.errors import RunError
 from codereef.home import Home
-from codereef.install.execute import Installed, component_of
+from codereef.install.execute import Installed
 from codereef.lock.build import node_facts
-from codereef.lock.model import Lock, LockedConfiguration, LockedNode, to_document
-from codereef.meta.schemas import parse_json, problems
+from codereef.lock.model import Lock, LockedConfiguration, LockedNode
 from codereef.meta.selection import select
-from codereef.record.privacy import scrub
 from codereef.repo.index import Index
+from codereef.run.document import Machine, result_document, scrubbed
 from codereef.run.options import measured_options, merge_options
+from codereef.run.process import Answer, Update, answer_of
 from codereef.run.request import Parts, build_request, parts_of
-from codereef.store.locks import inherited
-from codereef.target.local import Outcome, clean_environment, run
 
 DEFAULT_TIMEOUT = 3600.0
-_HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 
 #: Way of measuring; changes whenever numbers of before and after are no longer alike.
-METHOD = "codereef-measuring/1"
-
-
-@dataclass(frozen=True)
-class Update:
-    """How far a run has come.
-
-    Attributes:
-        phase: what it is doing.
-        done: items done.
-        total: items in all, or None where nobody knows.
-        fraction: 0 to 1, or None.
-    """
-
-    phase: str
-    done: int
-    total: int | None
-    fraction: float | None
+METHOD = "codereef-measuring/2"
 
 
 @dataclass(frozen=True)
@@ -120,6 +95,7 @@ def measure(
     given: Mapping[str, str],
     timeout: float | None = None,
     memory_limit: int | None = None,
+    processes: int | None = None,
     on_update: Callable[[Update], None] = lambda _: None,
 ) -> Measured:
     """Run one action of one configuration.
@@ -132,8 +108,9 @@ def measure(
         home: the client's home.
         action: `run`, `benchmark` or `validate`; its settings are those of `benchmark` where the solution has none.
         given: program options from the user, as text.
-        timeout: seconds; the program's own limit by default.
+        timeout: seconds that each process may take; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
+        processes: how many a benchmark starts, one after the other; what the program declares by default.
         on_update: is told how far the run has come, from another thread.
 
     Raises:
@@ -154,51 +131,39 @@ def measure(
         raise RunError(
             f"{configuration.id} has no Python environment.", hint="The program needs a dependency on compiler.python."
         )
-    machine = machine_class(home.cache)
+    facts = machine_class(home.cache)
+    machine = Machine(facts, class_digest(facts), instance_id(home.root / "instance.salt"))
+    count = _processes(parts.program.meta, action, processes)
     started, before = _now(), machine_state()
-    with tempfile.TemporaryDirectory(prefix="codereef-run-") as folder:
-        work = Path(folder)
-        output = work / "output"
-        output.mkdir()
-        (work / "home").mkdir()
-        request = work / "request.json"
-        request.write_text(
-            pretty_json(build_request(lock, configuration, parts, installed, action, options, output)), encoding="utf-8"
-        )
-        script = installed.folders[parts.program_id] / parts.program.meta["run"]["python"]
-        limit = timeout if timeout is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT))
-        with inherited() as locks:
-            outcome = run(
-                [str(python), "-I", str(script), str(request)],
-                cwd=work,
-                # Runtimes keep caches and telemetry in the home; a measurement reads and leaves nothing there.
-                environ={**clean_environment(os.environ), **dict.fromkeys(_HOMES, str(work / "home"))},
-                timeout=limit,
+    answers: list[Answer] = []
+    for number in range(count):
+
+        def request(output: Path, number: int = number) -> Mapping[str, Any]:
+            share = (number, count) if count > 1 else None
+            return build_request(lock, configuration, parts, installed, action, options, output, share)
+
+        def update(said: Update, number: int = number) -> None:
+            phase = f"{said.phase} ({number + 1} of {count})" if count > 1 else said.phase
+            on_update(replace(said, phase=phase))
+
+        answers.append(
+            answer_of(
+                python,
+                installed.folders[parts.program_id] / parts.program.meta["run"]["python"],
+                request,
+                timeout=timeout if timeout is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT)),
                 memory_limit=memory_limit,
-                on_line=lambda line: _report(line, on_update),
-                # What the program uses stays in the store as long as it runs, whatever becomes of this process.
-                pass_fds=locks,
+                on_update=update,
             )
-        response = _read_object(output / "response.json")
-        partial = _read_object(output / "samples.partial.json")
-        predictions = _read_json(output / "predictions.json") or None
+        )
+        if answers[-1].status != "ok":
+            break  # What the earlier ones measured is kept.
     after = machine_state()
-    document = _document(
-        lock,
-        index,
-        configuration,
-        parts,
-        machine,
-        class_digest(machine),
-        instance_id(home.root / "instance.salt"),
-        outcome,
-        response,
-        partial,
-    )
+    document = result_document(lock, index, configuration, parts, machine, answers, options)
     document.update(
         action=action,
         scenario=scenario,
-        options=_scrubbed(options),
+        options=scrubbed(options),
         comparability=comparability(
             parts,
             lock.nodes[parts.model_id],
@@ -210,147 +175,13 @@ def measure(
         started_at=started,
         ended_at=_now(),
     )
-    _check_measured(document)
-    document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, machine)]))
-    return Measured(document, predictions, outcome.tail)
+    document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, facts)]))
+    predictions = next((answer.predictions for answer in answers if answer.predictions), None)
+    return Measured(document, predictions, answers[-1].outcome.tail)
 
 
-def _check_measured(document: dict[str, Any]) -> None:
-    """Make a failure of a result whose program wrote what no result can hold; what is sound of it stays."""
-    for part in ("metrics", "samples", "processing", "warnings", "runtime", "load", "stages"):
-        wrong = [problem for problem in problems(document, "result") if problem.path.startswith(f"$.{part}")]
-        if not wrong:
-            continue
-        if part in ("load", "stages"):
-            del document[part]
-        else:
-            document[part] = (
-                {"name": "unknown", "version": ""} if part == "runtime" else [] if part == "warnings" else {}
-            )
-        if document["status"] == "ok":
-            document["status"] = "failed"
-            document["error"] = scrub(f"the program's response does not follow the result schema: {wrong[0]}")
-
-
-def _report(line: str, on_update: Callable[[Update], None]) -> None:
-    try:
-        data = json.loads(line)
-        total, fraction = data.get("total"), data.get("progress")
-        update = Update(
-            str(data["phase"]),
-            int(data.get("done") or 0),
-            None if total is None else int(total),
-            None if fraction is None else min(1.0, max(0.0, float(fraction))),
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
-        return  # A program may print what it likes; only progress lines concern us.
-    on_update(update)
-
-
-def _read_json(path: Path) -> Any:
-    """Return what a program wrote, or {} where that is missing or no JSON (NaN is none)."""
-    try:
-        return parse_json(path.read_bytes(), path.name)
-    except (OSError, MetadataError):
-        return {}
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    document = _read_json(path)
-    return document if isinstance(document, dict) else {}
-
-
-def _scrubbed(value: Any) -> Any:
-    """Return JSON data with every text scrubbed; keys stay."""
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, Mapping):
-        return {key: _scrubbed(child) for key, child in value.items()}
-    return [_scrubbed(child) for child in value] if isinstance(value, list) else value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value] if value else []
-
-
-def _document(
-    lock: Lock,
-    index: Index,
-    configuration: LockedConfiguration,
-    parts: Parts,
-    machine: Mapping[str, Any],
-    class_name: str,
-    instance: str,
-    outcome: Outcome,
-    response: Mapping[str, Any],
-    partial: Mapping[str, Any],
-) -> dict[str, Any]:
-    graph = lock.restricted(configuration)
-    status = outcome.status
-    error = ""
-    if status == "ok" and response.get("status") != "ok":
-        status = "failed"
-    if status != "ok":
-        error = scrub(_failure(parts, outcome, response, status))
-    document: dict[str, Any] = {
-        "format": "codereef-result/1",
-        "status": status,
-        "solution": {"component": lock.solution, "digest": lock.solution_digest},
-        "configuration": {
-            "id": configuration.id,
-            "target": configuration.target,
-            "variants": dict(configuration.variants),
-        },
-        "lock_digest": graph.digest,
-        "lock": to_document(graph),
-        "components": {node.component: node.digest for node in graph.nodes.values()},
-        "task": parts.model.meta["task"],
-        "model": str(parts.model.reference),
-        "precision": parts.precision,
-        "dataset": str(parts.dataset.reference),
-        "runtime": _runtime(lock, index, parts, response),
-        "machine": {"class": dict(machine), "class_digest": class_name, "instance": instance},
-        "metrics": _scrubbed(response.get("metrics", {})),
-        # A program that was ended answers without the series it was in; what it saved on the way has that one.
-        "samples": {**_mapping(partial.get("samples")), **_mapping(response.get("samples"))},
-        "processing": _scrubbed(response.get("processing", {})),
-        "warnings": [scrub(str(text)) for text in _listed(response.get("warnings"))],
-        "client": {"version": __version__},
-    }
-    document.update({part: _scrubbed(response[part]) for part in ("load", "stages") if part in response})
-    if error:
-        document["error"] = error
-    return document
-
-
-def _failure(parts: Parts, outcome: Outcome, response: Mapping[str, Any], status: str) -> str:
-    """Say what went wrong: the program's own words where it failed, ours where it was ended."""
-    name = str(parts.program.reference)
-    if outcome.status == "ok" and not response:
-        return f"{name}: it ended well but wrote no response that can be read"
-    if status == "failed" and response.get("error"):
-        return str(response["error"])
-    last = (
-        next((line for line in reversed(outcome.tail) if line.strip()), "") if status in ("failed", "crashed") else ""
-    )
-    return f"{name}: {outcome.sentence}" + (f"; it last said: {last}" if last else "")
-
-
-def _runtime(lock: Lock, index: Index, parts: Parts, response: Mapping[str, Any]) -> dict[str, Any]:
-    """Return name and version of the distribution that ran the model; from the graph where the program did not say."""
-    said = response.get("runtime")
-    if isinstance(said, Mapping) and said.get("name"):
-        runtime: dict[str, Any] = {"name": scrub(str(said["name"])), "version": scrub(str(said.get("version", "")))}
-        if said.get("providers"):
-            runtime["providers"] = [scrub(str(provider)) for provider in _listed(said["providers"])]
-        return runtime
-    node = lock.nodes[lock.nodes[parts.model_id].deps["runtime"]]
-    if node.source == "detected":
-        return {"name": str(node.facts.get("name", node.capability)), "version": node.version}
-    component = component_of(node, index)
-    requirements = component.meta["install"].get("requirements", [component.name])
-    return {"name": re.split(r"[^A-Za-z0-9._-]", requirements[0])[0], "version": node.version}
+def _processes(program: Mapping[str, Any], action: str, asked: int | None) -> int:
+    """Return how many processes an action takes: for benchmarks what the user or the program says, else one."""
+    if action != "benchmark":
+        return 1
+    return asked if asked is not None else int(program.get("processes", 1))

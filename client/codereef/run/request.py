@@ -82,8 +82,9 @@ def build_request(
     action: str,
     options: Mapping[str, Any],
     output: Path,
+    process: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Return the request for one run.
+    """Return the request for one process of a run.
 
     Args:
         lock: the graph.
@@ -93,6 +94,7 @@ def build_request(
         action: `run`, `benchmark` or `validate`.
         options: options in force.
         output: existing, empty folder for the program's files.
+        process: which of how many processes it is, from 0; None where there is one.
 
     Raises:
         MetadataError: the model's metadata leave no file or no runtime for this choice of variants.
@@ -126,4 +128,5 @@ def build_request(
         "runtime": {"threads": options.get("threads", 1)},
         "options": {key: value for key, value in options.items() if key != "threads"},
         "output": str(output),
+        **({} if process is None else {"process": {"index": process[0], "count": process[1]}}),
     }

@@ -14,7 +14,8 @@ from codereef.cli.edge import key_values, note, print_json, shared_options
 if TYPE_CHECKING:
     from codereef.lock.model import LockedConfiguration
     from codereef.record.history import Result
-    from codereef.run.measure import Measured, Update
+    from codereef.run.measure import Measured
+    from codereef.run.process import Update
     from codereef.workspace.session import Session
 
 
@@ -35,7 +36,7 @@ def _options(command: Any) -> Any:
             "--timeout",
             type=click.FloatRange(min=0.1, max=1e7),
             metavar="SECONDS",
-            help="Time one configuration may take.",
+            help="Time each process may take.",
         ),
         click.option(
             "-o",
@@ -95,6 +96,7 @@ def _measure(
     options: tuple[str, ...],
     timeout: float | None,
     memory_limit: float | None,
+    processes: int | None = None,
 ) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
     from codereef.cli.progress import TerminalProgress
     from codereef.errors import CancelledError
@@ -130,6 +132,7 @@ def _measure(
                 given=given,
                 timeout=timeout,
                 memory_limit=int(memory_limit * 1e6) if memory_limit else None,
+                processes=processes,
                 on_update=show,
             )
         finally:
@@ -173,10 +176,16 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --json"
+    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --processes 10 --json"
 )
 @solution_argument
 @_options
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Processes that share the measurement, one after the other; the program's own number by default.",
+)
 @click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
 @shared_options
 def benchmark(
@@ -186,6 +195,7 @@ def benchmark(
     options: tuple[str, ...],
     timeout: float | None,
     memory_limit: float | None,
+    processes: int | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -195,7 +205,7 @@ def benchmark(
     """
     from codereef.cli.commands.results import result_table, save_plot
 
-    _, done = _measure("benchmark", solution, directory, variants, options, timeout, memory_limit)
+    _, done = _measure("benchmark", solution, directory, variants, options, timeout, memory_limit, processes)
     results = [result for _, _, result in done]
     if as_json:
         print_json({"results": [{"id": r.id, **r.document} for r in results]})

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several processes of one measurement, joined into one answer.
+
+One process has one memory layout, one set of neighbours, one moment. So a measurement is spread over several,
+one after the other; what lies between them is part of the uncertainty that is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from codereef.bench.processes import combine_single, summarise_processes
+from codereef.meta.schemas import problems
+from codereef.run.process import Answer
+
+_OF_SERIES = re.compile(r"(?P<series>.+)_(?:p(?P<percent>\d+(?:\.\d+)?)|mean)")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What the processes of a run say together; the shapes are those of a response.
+
+    Attributes:
+        metrics: by name.
+        samples: series by name, one process after the other.
+        warnings: sentences for people.
+        load: how queries were sent; empty where no program says it.
+        processes: what is kept of each process; empty where there was one.
+    """
+
+    metrics: Mapping[str, Any]
+    samples: Mapping[str, Any]
+    warnings: Sequence[str]
+    load: Mapping[str, Any] = field(default_factory=dict)
+    processes: Sequence[Mapping[str, Any]] = ()
+
+
+def sound(answer: Answer) -> bool:
+    """Return whether the metrics, samples, warnings and load of an answer are what a result can hold."""
+    document = {**answer.response, "samples": answer.samples}
+    parts = tuple(f"$.{part}" for part in ("metrics", "samples", "warnings", "load"))
+    return not any(problem.path.startswith(parts) for problem in problems(document, "result"))
+
+
+def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
+    """Join the answers of processes that were asked the same.
+
+    A metric of a series (`latency_p90`, `latency_mean`) is computed anew from the series of all of them; of any
+    other that several processes gave, the median is taken; what one process gave alone stays as it is.
+
+    Args:
+        answers: at least two, each `sound`, in the order they ran.
+        options: options in force; `confidence` and `seed` are used where the program has them.
+    """
+    confidence, seed = float(options.get("confidence", 0.95)), int(options.get("seed", 1))
+    series = [{name: list(entry["values"]) for name, entry in answer.samples.items()} for answer in answers]
+    samples: dict[str, Any] = {}
+    for answer in answers:
+        for name, entry in answer.samples.items():
+            samples.setdefault(name, {"unit": entry["unit"], "values": []})["values"].extend(entry["values"])
+    said = [answer.response.get("metrics", {}) for answer in answers]
+    metrics: dict[str, Any] = {}
+    warnings = [text for answer in answers for text in answer.response.get("warnings", [])]
+    for name in dict.fromkeys(name for one in said for name in one):
+        given = [one[name] for one in said if name in one]
+        values = [entry["value"] for entry in given if entry["value"] is not None]
+        metrics[name] = given[0]
+        # What is the same in all, such as the model's size, is known and not estimated.
+        if len(set(values)) > 1 and not _of_series(name, samples):
+            metrics[name] = _once_each(values, given[0])
+    for name, quantiles in _series_of(metrics, samples).items():
+        parts = [one[name] for one in series if one.get(name)]
+        if len(parts) > 1:
+            summary = summarise_processes(parts, name, quantiles, confidence, seed)
+            # `throughput` may be something else than one over the mean, as in the offline scenario.
+            own = {key for key in summary.metrics if key in metrics and (_of_series(key, samples) or _inverse(said[0]))}
+            metrics.update({key: summary.metrics[key].as_dict() for key in summary.metrics if key in own})
+            warnings += summary.warnings
+    return Joined(
+        metrics,
+        samples,
+        list(dict.fromkeys([*warnings, *_wide(metrics, options)])),
+        _load([answer.response["load"] for answer in answers if answer.response.get("load")]),
+        tuple(_process(answer) for answer in answers),
+    )
+
+
+def _once_each(values: Sequence[float], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metric of which each process gave one value."""
+    combined = combine_single(values)
+    return {
+        **said,
+        "value": combined.value,
+        "interval": None if combined.interval is None else list(combined.interval),
+        "confidence": combined.confidence,
+        "method": f"{combined.method}; each: {said['method']}",
+        "samples": combined.samples,
+    }
+
+
+def _inverse(said: Mapping[str, Any]) -> bool:
+    """Return whether a process means by throughput what follows from the mean latency."""
+    mean, throughput = (said.get(name, {}).get("value") for name in ("latency_mean", "throughput"))
+    return bool(mean and throughput and abs(mean * throughput - 1) < 1e-6)
+
+
+def _of_series(name: str, samples: Mapping[str, Any]) -> bool:
+    match = _OF_SERIES.fullmatch(name)
+    return match is not None and match["series"] in samples
+
+
+def _series_of(metrics: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """Return the series that metrics are of, with their quantiles."""
+    found: dict[str, list[float]] = {}
+    for name in metrics:
+        match = _OF_SERIES.fullmatch(name)
+        if match and match["series"] in samples:
+            quantiles = found.setdefault(match["series"], [])
+            if match["percent"]:
+                quantiles.append(round(float(match["percent"]) / 100, 9))
+    return {name: tuple(quantiles) for name, quantiles in found.items()}
+
+
+def _wide(metrics: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+    """Say so where the interval of the median is wider than was asked for."""
+    median, wanted = metrics.get("latency_p50") or {}, options.get("relative_width")
+    if not wanted or not median.get("value") or not median.get("interval"):
+        return []
+    width = (median["interval"][1] - median["interval"][0]) / median["value"]
+    if width <= wanted:
+        return []
+    return [
+        f"the {median['confidence']:.0%} interval of latency_p50 is {width:.1%} wide, {wanted:.1%} was asked for; "
+        "the spread between the processes is part of it"
+    ]
+
+
+def _load(loads: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join how queries were sent: valid where every process kept to the rules."""
+    if not loads:
+        return {}
+    reasons = [reason for load in loads for reason in load.get("reasons", [])]
+    joined = {**loads[0], "valid": all(load["valid"] for load in loads), "reasons": list(dict.fromkeys(reasons))}
+    joined.update({key: sum(load.get(key, 0) for load in loads) for key in ("queries", "samples") if key in loads[0]})
+    return joined
+
+
+def _process(answer: Answer) -> dict[str, Any]:
+    said = answer.response.get("metrics", {})
+    return {
+        "status": answer.status,
+        "counts": {name: len(entry["values"]) for name, entry in answer.samples.items()},
+        "metrics": {name: entry["value"] for name, entry in said.items()},
+    }

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several processes of one measurement: what each is told, and what they say together."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.run.test_measure import measured
+
+#: A program whose process number i takes samples around 0.010 + i / 1000 seconds; the first also scores.
+CODE = """
+process = request.get('process', {'index': 0, 'count': 1})
+i = process['index']
+values = [0.010 + i / 1000 + (n % 7) / 1e5 for n in range(60)]
+metric = lambda value, unit='s', direction='lower': {
+    'value': value, 'unit': unit, 'direction': direction, 'interval': None, 'method': 'm', 'samples': 60}
+metrics = {'latency_p50': metric(sorted(values)[30]), 'latency_mean': metric(sum(values) / 60), 'load_time': metric(1.0 + i)}
+if i == 0:
+    metrics['top1'] = metric(0.5, '', 'higher')
+response = {
+    'status': 'ok', 'metrics': metrics, 'samples': {'latency': {'unit': 's', 'values': values}},
+    'runtime': {'name': 'onnxruntime', 'version': '1.20.1'}, 'warnings': ['said by each', f'said by {i}'],
+    'load': {'driver': 'own', 'valid': i != 1, 'reasons': [] if i != 1 else ['too short'], 'queries': 60},
+}
+(out / 'response.json').write_text(json.dumps(response))
+"""
+
+
+def test_one_process_is_not_told_of_others(tmp_path: Path) -> None:
+    code = "(out / 'predictions.json').write_text(json.dumps(request.get('process', 'none')))\n" + CODE
+    done = measured(tmp_path, code)
+    assert done.predictions == "none"
+    assert "processes" not in done.document
+
+
+def test_each_process_is_told_which_of_how_many_it_is(tmp_path: Path) -> None:
+    done = measured(tmp_path, CODE, processes=3)
+    series = done.document["samples"]["latency"]["values"]
+    assert [round(min(series[n : n + 60]), 3) for n in (0, 60, 120)] == [0.010, 0.011, 0.012]
+    assert [process["counts"]["latency"] for process in done.document["processes"]] == [60, 60, 60]
+    assert [process["metrics"]["load_time"] for process in done.document["processes"]] == [1.0, 2.0, 3.0]
+
+
+def test_the_interval_holds_what_lies_between_processes(tmp_path: Path) -> None:
+    metrics = measured(tmp_path, CODE, processes=3).document["metrics"]
+    low, high = metrics["latency_p50"]["interval"]
+    # Within a process the values lie within 0.06 ms of each other; the processes are 1 ms apart.
+    assert low < 0.0105 and high > 0.0115
+    assert metrics["latency_p50"]["samples"] == 180
+    assert metrics["latency_mean"]["value"] == pytest.approx(statistics.fmean([0.01003, 0.01103, 0.01203]), rel=2e-3)
+
+
+def test_what_each_process_gives_once_is_a_median_with_an_interval(tmp_path: Path) -> None:
+    load_time = measured(tmp_path, CODE, processes=3).document["metrics"]["load_time"]
+    assert load_time["value"] == 2.0
+    assert load_time["samples"] == 3
+    assert load_time["interval"] == [1.0, 3.0]
+    assert load_time["confidence"] == pytest.approx(0.75)
+
+
+def test_what_is_the_same_in_all_is_not_estimated(tmp_path: Path) -> None:
+    code = CODE.replace("'load_time': metric(1.0 + i)", "'load_time': metric(7.0)")
+    load_time = measured(tmp_path, code, processes=3).document["metrics"]["load_time"]
+    assert (load_time["value"], load_time["interval"]) == (7.0, None)
+
+
+def test_what_one_process_gives_alone_stays_as_it_is(tmp_path: Path) -> None:
+    assert measured(tmp_path, CODE, processes=3).document["metrics"]["top1"]["value"] == 0.5
+
+
+def test_rules_are_kept_only_where_every_process_kept_them(tmp_path: Path) -> None:
+    load = measured(tmp_path, CODE, processes=3).document["load"]
+    assert (load["valid"], load["reasons"], load["queries"]) == (False, ["too short"], 180)
+    assert measured(tmp_path, CODE, processes=1).document["load"]["valid"] is True
+
+
+def test_warnings_are_said_once(tmp_path: Path) -> None:
+    warnings = measured(tmp_path, CODE, processes=3).document["warnings"]
+    assert warnings.count("said by each") == 1
+    assert {"said by 0", "said by 1", "said by 2"} <= set(warnings)
+
+
+def test_a_process_that_crashes_ends_the_run_and_keeps_the_earlier_ones(tmp_path: Path) -> None:
+    code = CODE + "\nif i == 1:\n    os.unlink(out / 'response.json'); os.abort()\n"
+    document = measured(tmp_path, code, processes=3).document
+    assert document["status"] == "crashed"
+    assert "(process 2)" in document["error"]
+    assert [process["status"] for process in document["processes"]] == ["ok", "crashed"]
+    assert len(document["samples"]["latency"]["values"]) == 60
+    assert document["metrics"]["top1"]["value"] == 0.5
+
+
+def test_nonsense_of_one_process_fails_the_run(tmp_path: Path) -> None:
+    code = CODE + "\nif i == 1:\n    (out / 'response.json').write_text(json.dumps({**response, 'metrics': [1]}))\n"
+    document = measured(tmp_path, code, processes=3).document
+    assert document["status"] == "failed"
+    assert "does not follow the result schema" in document["error"]
+
+
+@pytest.mark.parametrize("action", ["run", "validate"])
+def test_only_benchmarks_take_several_processes(tmp_path: Path, action: str) -> None:
+    done: Any = measured(tmp_path, CODE, processes=3, action=action)
+    assert "processes" not in done.document
