@@ -22,6 +22,7 @@ def test_a_raspberry_pi_tells_its_state(tmp_path: Path) -> None:
     assert state["frequency"] == [
         {
             "policy": 0,
+            "driver": NOT_AVAILABLE,
             "governor": "ondemand",
             "current_khz": 1500000,
             "min_khz": 600000,
@@ -48,7 +49,7 @@ def test_a_laptop_tells_its_battery_and_not_its_mouse_s(tmp_path: Path) -> None:
 
 def test_a_container_tells_its_limits(tmp_path: Path) -> None:
     state: Any = machine_state(cloud_container(tmp_path))
-    assert state["limits"] == {"cpus": 1.5, "memory_mib": 2048}
+    assert state["limits"] == {"cpus": 1.5, "memory_mib": 2048, "cpuset": "none"}
     assert state["affinity_cpus"] == 2
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codereef import __version__
 from codereef.canonical import digest_of, pretty_json
@@ -31,6 +31,9 @@ from codereef.run.options import measured_options, merge_options
 from codereef.run.request import Parts, build_request, parts_of
 from codereef.store.locks import inherited
 from codereef.target.local import Outcome, clean_environment, run
+
+if TYPE_CHECKING:
+    from codereef.detect.meter import Source
 
 DEFAULT_TIMEOUT = 3600.0
 _HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
@@ -120,6 +123,7 @@ def measure(
     given: Mapping[str, str],
     timeout: float | None = None,
     memory_limit: int | None = None,
+    meter: Source | None = None,
     on_update: Callable[[Update], None] = lambda _: None,
 ) -> Measured:
     """Run one action of one configuration.
@@ -134,6 +138,7 @@ def measure(
         given: program options from the user, as text.
         timeout: seconds; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
+        meter: power meter of the user (`codereef.detect.meter.parse_meter`); None reads a battery in use.
         on_update: is told how far the run has come, from another thread.
 
     Raises:
@@ -142,6 +147,7 @@ def measure(
     """
     from codereef.detect.instance import instance_id
     from codereef.detect.machine import class_digest, machine_class
+    from codereef.detect.observe import Observation
     from codereef.detect.state import machine_state, state_warnings
 
     parts = parts_of(lock, configuration, index)
@@ -167,7 +173,8 @@ def measure(
         )
         script = installed.folders[parts.program_id] / parts.program.meta["run"]["python"]
         limit = timeout if timeout is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT))
-        with inherited() as locks:
+        # The block that watches the machine meanwhile; every process of one result belongs into it.
+        with inherited() as locks, Observation(meter) as observation:
             outcome = run(
                 [str(python), "-I", str(script), str(request)],
                 cwd=work,
@@ -183,6 +190,8 @@ def measure(
         partial = _read_object(output / "samples.partial.json")
         predictions = _read_json(output / "predictions.json") or None
     after = machine_state()
+    phases = [_mapping(response.get("phase"))]
+    during = _scrubbed(observation.during(phases))
     document = _document(
         lock,
         index,
@@ -206,12 +215,13 @@ def measure(
             configuration.target,
             {**options, "scenario": scenario},
         ),
-        environment={"before": before, "after": after},
+        environment={"before": before, "after": after, "during": during},
         started_at=started,
         ended_at=_now(),
     )
     _check_measured(document)
-    document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, machine)]))
+    document["metrics"].update(_scrubbed(observation.metrics(phases)))
+    document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, machine, during)]))
     return Measured(document, predictions, outcome.tail)
 
 

@@ -97,6 +97,8 @@ def _measure(
     memory_limit: float | None,
 ) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
     from codereef.cli.progress import TerminalProgress
+    from codereef.config import value
+    from codereef.detect.meter import parse_meter
     from codereef.errors import CancelledError
     from codereef.record.history import History, Result, result_id
     from codereef.run.measure import measure
@@ -107,6 +109,7 @@ def _measure(
     chosen = _chosen(lock.configurations, read_variants(variants), current.host)
     history = History(current.home.results)
     given = key_values(options, "--option")
+    meter = parse_meter(value(current.home, "meter"))
     done = []
     for number, configuration in enumerate(chosen, 1):
         name = f"[{number}/{len(chosen)}] {configuration.id}" if len(chosen) > 1 else configuration.id
@@ -130,6 +133,7 @@ def _measure(
                 given=given,
                 timeout=timeout,
                 memory_limit=int(memory_limit * 1e6) if memory_limit else None,
+                meter=meter,
                 on_update=show,
             )
         finally:
