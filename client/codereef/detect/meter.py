@@ -21,7 +21,7 @@ Unit = Literal["J", "W"]
 TIMEOUT = 5.0
 _FILE = "file:"
 _UNITS: dict[str, Unit] = {"joules": "J", "watts": "W"}
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"(?<![\w.+-])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _HINT = (
     "Write `joules` or `watts`, then a command with its arguments, or `file:` and a path, separated by commas: "
     "`cr config set meter joules,read-meter,--channel,1`."
@@ -52,7 +52,7 @@ class Source(Protocol):
 
 
 def number_in(text: str) -> float:
-    """Return the first number of the last line that is not empty.
+    """Return the first number of the last line that is not empty; digits inside a word are none.
 
     Raises:
         Unreadable: there is none.
