@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from codereef.detect.energy import Phase, Reading, machine_energy
 from codereef.detect.meter import Battery, Source, Unreadable
-from codereef.detect.sensors import Sensor, policies, sensors, throttle_count, throttle_files, ticks
+from codereef.detect.sensors import Sensor, celsius, policies, sensors, throttle_count, throttle_files, ticks
 from codereef.detect.state import NOT_AVAILABLE
 from codereef.detect.tree import Tree
 
@@ -53,11 +53,10 @@ class _Watcher:
         """Read the machine now."""
         tree = self._tree
         clocks = [value for value in map(tree.number, self._clocks) if value is not None]
-        heat = [tree.number(sensor.path) for sensor in self.sensors]
         return Sample(
             time.monotonic(),
             max(clocks, default=None),
-            tuple(None if value is None else round(value / 1000, 1) for value in heat),
+            tuple(celsius(tree.number(sensor.path)) for sensor in self.sensors),
             throttle_count(tree, self._throttle),
             ticks(tree),
         )
