@@ -47,6 +47,12 @@ KEYS = (
         [],
         "Where data lies that you have to bring, as NAME=FOLDER (several are separated by commas).",
     ),
+    Key(
+        "meter",
+        "CR_METER",
+        [],
+        "Power meter of the machine: `joules` or `watts`, then a command with its arguments that prints the number, or `file:PATH` (separated by commas).",
+    ),
     Key("portal", "CR_PORTAL", "http://127.0.0.1:8642", "Address of the portal that results are pushed to."),
     Key(
         "share",

@@ -283,7 +283,7 @@ def test_peak_memory_is_that_of_the_child_and_not_of_its_parent() -> None:
     big = np.ones(300 * 1024 * 1024, dtype=np.uint8)
     code = (
         "import importlib.util as u,sys;"
-        f"s=u.spec_from_file_location('m',{str(ROOT / 'client/codereef/bench/memory.py')!r});"
+        f"s=u.spec_from_file_location('m',{str(ROOT / 'client/codereef/bench/collect/memory.py')!r});"
         "m=u.module_from_spec(s);s.loader.exec_module(m);print(m.peak_rss()[0]);b=bytearray(120*1024*1024);print(m.peak_rss()[0])"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from codereef.detect import cpu
+from codereef.detect.instance import instance_id
 from codereef.detect.machine import CACHE_FILE, class_digest, machine_class
 
 from tests.detect.trees import CANARY, cloud_container, laptop, raspberry_pi_4, write
@@ -197,6 +198,59 @@ def test_the_digest_survives_updates_and_tells_machines_apart(tmp_path: Path) ->
     smaller = json.loads(json.dumps(pi))
     smaller["memory_mib"] = 1792
     assert class_digest(smaller) != digest
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        {"proc/meminfo": "MemTotal:        3885396 kB\nMemFree: 12 kB\nMemAvailable:    99 kB\nSwapFree: 0 kB\n"},
+        {"proc/meminfo": "MemTotal:        3884212 kB\nMemAvailable:    3000000 kB\n"},
+        {"proc/loadavg": "9.99 9.99 9.99 9/150 999"},
+        {"proc/uptime": "1.0 1.0", "proc/stat": "cpu  9 9 9 9 9 9 9 9 9 9"},
+        {"proc/sys/kernel/osrelease": "6.6.74+rpt-rpi-v8"},
+        {"sys/class/thermal/thermal_zone0/temp": "83000"},
+        {"sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq": "600000"},
+        {"sys/devices/system/cpu/cpufreq/policy0/scaling_governor": "performance"},
+        {"proc/self/status": "Cpus_allowed_list:\t0\n"},
+        {"etc/machine-id": "another", "etc/hostname": "another", "proc/sys/kernel/random/boot_id": "another"},
+        {"etc/os-release": 'PRETTY_NAME="Debian 12.9"\nID=debian\nVERSION_ID="12"\n'},
+    ],
+    ids=lambda files: next(iter(files)),
+)
+def test_what_passes_does_not_change_the_class(tmp_path: Path, passing: dict[str, str]) -> None:
+    root = raspberry_pi_4(tmp_path)
+    digest = class_digest(machine_class(None, root, arch="aarch64"))
+    write(root, passing)
+    assert class_digest(machine_class(None, root, arch="aarch64")) == digest
+
+
+@pytest.mark.parametrize(
+    "lasting",
+    [
+        {"proc/meminfo": "MemTotal:        7771112 kB\n"},
+        {"proc/device-tree/model": "Raspberry Pi 400 Rev 1.0"},
+        {"proc/sys/kernel/osrelease": "6.12.1+rpt-rpi-v8"},
+        {"etc/os-release": 'ID=debian\nVERSION_ID="13"\n'},
+        {"sys/devices/system/cpu/online": "0-1"},
+        {".dockerenv": ""},
+        {"dev/apex_0": ""},
+    ],
+    ids=lambda files: next(iter(files)),
+)
+def test_what_lasts_makes_another_class(tmp_path: Path, lasting: dict[str, str]) -> None:
+    root = raspberry_pi_4(tmp_path)
+    digest = class_digest(machine_class(None, root, arch="aarch64"))
+    write(root, lasting)
+    assert class_digest(machine_class(None, root, arch="aarch64")) != digest
+
+
+def test_two_machines_of_one_class_are_two_instances(tmp_path: Path) -> None:
+    one, other = raspberry_pi_4(tmp_path / "one"), raspberry_pi_4(tmp_path / "other")
+    write(other, {"etc/machine-id": "0123456789abcdef0123456789abcdef"})
+    salt = tmp_path / "salt"
+    assert instance_id(salt, one) == instance_id(salt, one) != instance_id(salt, other)
+    assert instance_id(tmp_path / "another salt", one) != instance_id(salt, one), "and nobody can link two homes"
+    assert CANARY not in instance_id(salt, one)
 
 
 def test_the_slow_fallback_is_not_called_where_the_kernel_tells(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,9 @@ def raspberry_pi_4(root: Path) -> Path:
         "sys/devices/system/cpu/cpufreq/policy0/scaling_min_freq": "600000",
         "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq": "1500000",
         "sys/devices/system/cpu/cpufreq/policy0/cpuinfo_max_freq": "1500000",
+        "sys/devices/platform/soc/soc:firmware/get_throttled": "0",
+        "sys/class/thermal/cooling_device0/type": "thermal-cpufreq-0",
+        "sys/class/thermal/cooling_device0/cur_state": "0",
         "sys/class/thermal/thermal_zone0/type": "cpu-thermal",
         "sys/class/thermal/thermal_zone0/temp": "48199",
         "sys/class/thermal/thermal_zone0/trip_point_0_type": "critical",
@@ -124,6 +127,7 @@ def laptop(root: Path) -> Path:
         "sys/class/power_supply/BAT0/status": "Discharging",
         "sys/class/power_supply/BAT0/capacity": "61",
         "sys/class/power_supply/BAT0/serial_number": "CANARY",
+        "sys/class/power_supply/BAT0/power_now": "9500000",
         "sys/class/power_supply/hidpp_battery_0/type": "Battery",
         "sys/class/power_supply/hidpp_battery_0/scope": "Device",
         "sys/class/power_supply/hidpp_battery_0/status": "Full",
@@ -168,3 +172,30 @@ def cloud_container(root: Path) -> Path:
         f"sys/fs/cgroup/{name}/memory.max": str(2 << 30),
     }
     return write(root, files)
+
+
+def rapl_server(root: Path) -> Path:
+    """A server with two packages, their memory, a platform domain and the copy of a domain, as powercap shows them."""
+    base = "sys/class/powercap"
+    files = {f"{base}/intel-rapl/enabled": "1"}
+    for socket in range(2):
+        here = f"{base}/intel-rapl:{socket}"
+        files |= {
+            f"{here}/name": f"package-{socket}",
+            f"{here}/energy_uj": str(1_000_000 * (socket + 1)),
+            f"{here}/max_energy_range_uj": "262143328850",
+            f"{here}/constraint_0_max_power_uw": "205000000",
+            f"{here}/constraint_1_max_power_uw": "0",
+            f"{base}/intel-rapl:{socket}:0/name": "dram",
+            f"{base}/intel-rapl:{socket}:0/energy_uj": "500000",
+            f"{base}/intel-rapl:{socket}:0/max_energy_range_uj": "65712999613",
+            f"{base}/intel-rapl:{socket}:1/name": "core",
+            f"{base}/intel-rapl:{socket}:1/energy_uj": "7",
+        }
+    for name, zone in (("psys", "intel-rapl:2"), ("package-0", "intel-rapl-mmio:0")):
+        files |= {f"{base}/{zone}/name": name, f"{base}/{zone}/energy_uj": "7"}
+    files["proc/stat"] = "cpu  1000 0 500 90000 100 0 10 0 0 0\ncpu0 500 0 250 45000 50 0 5 0 0 0\nprocs_running 1\n"
+    files["sys/devices/system/cpu/online"] = "0-63"
+    files["sys/devices/system/cpu/isolated"] = "2-3"
+    files["sys/devices/system/cpu/smt/control"] = "off"
+    return write(root, {**_PRIVATE, **files})

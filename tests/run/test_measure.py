@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,48 @@ def test_progress_is_told_and_other_output_is_passed_over(tmp_path: Path) -> Non
     lines = "print('hello'); print('[1]'); print('{}'); print(json.dumps({'phase': 'warm-up', 'done': 2, 'total': 5, 'progress': 0.4}))\n"
     measured(tmp_path, lines + WRITE, on_update=updates.append)
     assert updates == [Update("warm-up", 2, 5, 0.4)]
+
+
+PHASED = (
+    "begin = time.monotonic(); time.sleep(1.3)\n"
+    "response = " + repr(GOOD) + "\n"
+    "response['phase'] = {'begin': begin, 'end': time.monotonic(), 'queries': 13, 'affinity': '0-1'}\n"
+    "(out / 'response.json').write_text(json.dumps(response)); time.sleep(0.3)\n"
+)
+
+
+def test_the_machine_is_watched_while_queries_run(tmp_path: Path) -> None:
+    document = measured(tmp_path, PHASED).document
+    during = document["environment"]["during"]
+    assert (during["of"], during["affinity"]) == ("measuring", "0-1")
+    assert 1 <= during["readings"] <= 4
+    assert set(document["metrics"]) == {"latency_p50", "energy_machine", "power_machine"}
+    assert "phase" not in document
+
+
+def test_a_meter_measures_the_program_s_phase(tmp_path: Path) -> None:
+    class Clock:
+        """25 W, as a counter that any process of this machine can read."""
+
+        unit: Any = "J"
+        name = "external meter"
+
+        def read(self) -> float:
+            return time.monotonic() * 25
+
+    metrics = measured(tmp_path, PHASED, meter=Clock()).document["metrics"]
+    power, energy = metrics["power_machine"], metrics["energy_machine"]
+    assert power["interval"][0] <= 25 <= power["interval"][1]
+    assert power["value"] == pytest.approx(25, rel=1e-3)
+    assert 1.3 * 25 / 13 * 0.99 < energy["value"] < 2.0 * 25 / 13
+
+
+@pytest.mark.parametrize("phase", ["'x'", "{'begin': 'a'}", "{'begin': 5, 'end': 1, 'queries': 1}", "[1]"])
+def test_a_phase_that_makes_no_sense_is_passed_over(tmp_path: Path, phase: str) -> None:
+    code = f"(out / 'response.json').write_text(json.dumps({{**{GOOD!r}, 'phase': {phase}}}))\n"
+    document = measured(tmp_path, code).document
+    assert document["status"] == "ok" and set(document["metrics"]) == {"latency_p50"}
+    assert document["environment"]["during"]["of"] == "program"
 
 
 def test_a_wrong_option_stops_before_anything_runs(tmp_path: Path) -> None:

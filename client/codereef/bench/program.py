@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional, TextIO
 
+from codereef.bench.collect.sizes import runtime_size
 from codereef.bench.datasets import open_dataset
 from codereef.bench.measuring import PARTIAL, measure, record_memory
 from codereef.bench.options import parse_options
@@ -89,6 +90,7 @@ class Program:
         self._once("load_time", pipeline.load_ns, "one measurement, import of the runtime included")
         size = model.path.stat().st_size
         self._response.metrics["model_size"] = Metric(float(size), "B", "lower", "size of the model's file", 1)
+        self._response.metrics.update(runtime_size(info.name))
         return pipeline
 
     def _once(self, name: str, elapsed_ns: int, method: str) -> None:

@@ -58,6 +58,7 @@ class Response:
     processing: dict[str, Mapping[str, str]] = field(default_factory=dict)
     load: Optional[Mapping[str, object]] = None
     stages: list[Mapping[str, object]] = field(default_factory=list)
+    phase: Optional[Mapping[str, object]] = None
     predictions: Optional[str] = None
     warnings: list[str] = field(default_factory=list)
 
@@ -76,6 +77,8 @@ class Response:
             data["load"] = dict(self.load)
         if self.stages:
             data["stages"] = [dict(stage) for stage in self.stages]
+        if self.phase is not None:
+            data["phase"] = dict(self.phase)
         if self.error is not None:
             data["error"] = self.error
         if self.predictions is not None:

@@ -11,6 +11,7 @@ STEAL_SHARE = 0.01
 FREQUENCY_DROP = 0.10
 SWAP_MIB = 16
 NEAR_LIMIT_CELSIUS = 5.0
+_FIRMWARE = ("voltage too low", "clock capped", "throttled", "soft limit of temperature")
 
 State = Mapping[str, object]
 
@@ -80,14 +81,45 @@ def _frequency(before: State, after: State) -> Iterator[str]:
         yield "The processor's clock is limited to less than the hardware allows."
 
 
-def _heat(before: State, after: State) -> Iterator[str]:
+def _heat(before: State, after: State, during: State) -> Iterator[str]:
     start, end = _number(before.get("throttle_count")), _number(after.get("throttle_count"))
     if start is not None and end is not None and end > start:
-        yield f"The processor was slowed by heat {end - start:.0f} times during the measurement."
-    for sensor in _items(after, "temperatures"):
-        value, limit = _number(sensor.get("celsius")), _number(sensor.get("limit_celsius"))
+        inside = _number(during.get("throttle_count"))
+        part = f", {inside:.0f} of them while queries ran" if inside is not None else ""
+        yield f"The processor was slowed by heat {end - start:.0f} times during the measurement{part}."
+    # What was seen meanwhile is nearer to the truth than what the sensor says when all is over.
+    for sensor in _items(during, "temperatures") or _items(after, "temperatures"):
+        value, limit = _number(sensor.get("max", sensor.get("celsius"))), _number(sensor.get("limit_celsius"))
         if value is not None and limit is not None and value >= limit - NEAR_LIMIT_CELSIUS:
             yield f"The sensor {sensor.get('sensor')} read {value:.0f} °C, and its limit is {limit:.0f} °C."
+
+
+def _clock(during: State) -> Iterator[str]:
+    spread = _part(during, "fastest_khz")
+    low, high = _number(spread.get("min")), _number(spread.get("max"))
+    if low and high and 1 - low / high > FREQUENCY_DROP:
+        yield (
+            f"The clock of the fastest core lay between {low / 1e6:.2f} and {high / 1e6:.2f} GHz "
+            "while queries ran: the processor may have been throttled."
+        )
+
+
+def _slowed(before: State, after: State) -> Iterator[str]:
+    """Warn of what slows a processor without a counter; `codereef.detect.sensors` says what the bits mean."""
+    first, last = (_flags(state.get("firmware_throttling")) for state in (before, after))
+    seen = (first | last | last >> 16 & ~(first >> 16)) & 0xF
+    names = [name for bit, name in enumerate(_FIRMWARE) if seen >> bit & 1]
+    if names:
+        yield f"The firmware slowed the processor: {', '.join(names)}."
+    if any(_number(state.get("cooling_state")) for state in (before, after)):
+        yield "The kernel was slowing the processor for the sake of its temperature."
+
+
+def _flags(value: object) -> int:
+    try:
+        return int(value, 16) if isinstance(value, str) else 0
+    except ValueError:
+        return 0  # not available
 
 
 def _power(before: State, after: State) -> Iterator[str]:
@@ -114,20 +146,23 @@ def _confined(before: State, machine: State) -> Iterator[str]:
         yield f"This process may run on {allowed:.0f} of {cores:.0f} logical cores only."
 
 
-def state_warnings(before: State, after: State, machine: State) -> tuple[str, ...]:
+def state_warnings(before: State, after: State, machine: State, during: State | None = None) -> tuple[str, ...]:
     """Return warnings for people, in a fixed order; empty when nothing was found.
 
     Args:
         before: `codereef.detect.state.machine_state` before the measurement.
         after: the same after it.
         machine: `codereef.detect.machine.machine_class`.
+        during: `codereef.detect.observe.Observation.during`, where somebody watched.
     """
     found = [
         *_governor(before, after),
         *_load(before, machine),
         *_steal(before, after),
         *_frequency(before, after),
-        *_heat(before, after),
+        *_heat(before, after, during or {}),
+        *_clock(during or {}),
+        *_slowed(before, after),
         *_power(before, after),
         *_memory(before, after),
         *_confined(before, machine),

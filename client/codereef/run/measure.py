@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codereef.canonical import digest_of
 from codereef.errors import RunError
@@ -24,6 +24,9 @@ from codereef.run.document import Machine, result_document, scrubbed
 from codereef.run.options import measured_options, merge_options
 from codereef.run.process import Answer, Update, answer_of
 from codereef.run.request import Parts, build_request, parts_of
+
+if TYPE_CHECKING:
+    from codereef.detect.meter import Source
 
 DEFAULT_TIMEOUT = 3600.0
 
@@ -96,6 +99,7 @@ def measure(
     timeout: float | None = None,
     memory_limit: int | None = None,
     processes: int | None = None,
+    meter: Source | None = None,
     on_update: Callable[[Update], None] = lambda _: None,
 ) -> Measured:
     """Run one action of one configuration.
@@ -111,6 +115,7 @@ def measure(
         timeout: seconds that each process may take; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
         processes: how many a benchmark starts, one after the other; what the program declares by default.
+        meter: power meter of the user (`codereef.detect.meter.parse_meter`); None reads a battery in use.
         on_update: is told how far the run has come, from another thread.
 
     Raises:
@@ -119,6 +124,7 @@ def measure(
     """
     from codereef.detect.instance import instance_id
     from codereef.detect.machine import class_digest, machine_class
+    from codereef.detect.observe import Observation
     from codereef.detect.state import machine_state, state_warnings
 
     parts = parts_of(lock, configuration, index)
@@ -136,29 +142,35 @@ def measure(
     count = _processes(parts.program.meta, action, processes)
     started, before = _now(), machine_state()
     answers: list[Answer] = []
-    for number in range(count):
+    # The block that watches the machine meanwhile; every process of one result belongs into it.
+    with Observation(meter) as observation:
+        for number in range(count):
 
-        def request(output: Path, number: int = number) -> Mapping[str, Any]:
-            share = (number, count) if count > 1 else None
-            return build_request(lock, configuration, parts, installed, action, options, output, share)
+            def request(output: Path, number: int = number) -> Mapping[str, Any]:
+                share = (number, count) if count > 1 else None
+                return build_request(lock, configuration, parts, installed, action, options, output, share)
 
-        def update(said: Update, number: int = number) -> None:
-            phase = f"{said.phase} ({number + 1} of {count})" if count > 1 else said.phase
-            on_update(replace(said, phase=phase))
+            def update(said: Update, number: int = number) -> None:
+                phase = f"{said.phase} ({number + 1} of {count})" if count > 1 else said.phase
+                on_update(replace(said, phase=phase))
 
-        answers.append(
-            answer_of(
-                python,
-                installed.folders[parts.program_id] / parts.program.meta["run"]["python"],
-                request,
-                timeout=timeout if timeout is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT)),
-                memory_limit=memory_limit,
-                on_update=update,
+            answers.append(
+                answer_of(
+                    python,
+                    installed.folders[parts.program_id] / parts.program.meta["run"]["python"],
+                    request,
+                    timeout=timeout
+                    if timeout is not None
+                    else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT)),
+                    memory_limit=memory_limit,
+                    on_update=update,
+                )
             )
-        )
-        if answers[-1].status != "ok":
-            break  # What the earlier ones measured is kept.
+            if answers[-1].status != "ok":
+                break  # What the earlier ones measured is kept.
     after = machine_state()
+    phases = [phase for answer in answers if isinstance(phase := answer.response.get("phase"), dict)]
+    during = scrubbed(observation.during(phases))
     document = result_document(lock, index, configuration, parts, machine, answers, options)
     document.update(
         action=action,
@@ -171,11 +183,12 @@ def measure(
             configuration.target,
             {**options, "scenario": scenario},
         ),
-        environment={"before": before, "after": after},
+        environment={"before": before, "after": after, "during": during},
         started_at=started,
         ended_at=_now(),
     )
-    document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, facts)]))
+    document["metrics"].update(scrubbed(observation.metrics(phases)))
+    document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, facts, during)]))
     predictions = next((answer.predictions for answer in answers if answer.predictions), None)
     return Measured(document, predictions, answers[-1].outcome.tail)
 

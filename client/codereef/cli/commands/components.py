@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,25 +82,28 @@ def _published(published: Published) -> dict[str, str]:
     return shown
 
 
-def _quantity(metric: Mapping[str, Any]) -> str:
-    """Return a metric for people, with its interval and its number of samples."""
-    if metric["value"] is None:
-        return f"not given: {metric.get('reason', 'unknown')}"
-    unit = metric["unit"]
-    write: Callable[[float], str]
-    if unit == "s":
-        write, unit = (lambda v: f"{v * 1e3:.4g}"), "ms"
-    elif unit == "B":
-        write, unit = human, ""
-    else:
-        write = "{:.4g}".format
-    bounds = f" [{write(metric['interval'][0])}, {write(metric['interval'][1])}]" if metric["interval"] else ""
-    return f"{write(metric['value'])}{bounds} {unit}".rstrip() + f" (n={metric['samples']})"
+def _print_metrics(metrics: Mapping[str, Any]) -> None:
+    """Print the metrics of a result in groups, no line longer than a terminal of 80 columns."""
+    from textwrap import wrap
+
+    from codereef.record.quantities import grouped
+
+    if metrics:
+        click.echo(click.style("metrics:", bold=True))
+    for group, rows in grouped(metrics).items():
+        click.echo(f"  {group}")
+        width = max((len(row.names[0]) for row in rows if row.given), default=0)
+        for row in rows:
+            if row.given:
+                click.echo(f"    {row.names[0].ljust(width)}  {row.text}")
+            else:
+                for line in wrap(f"{', '.join(row.names)}: {row.text}", 76, subsequent_indent="    "):
+                    click.echo(f"    {line}")
 
 
-def _result_data(result: Result) -> dict[str, Any]:
+def _result_head(result: Result) -> dict[str, Any]:
     d = result.document
-    shown = {
+    return {
         "result": result.id,
         "status": d["status"],
         "solution": d["solution"]["component"],
@@ -110,10 +113,17 @@ def _result_data(result: Result) -> dict[str, Any]:
         "dataset": d["dataset"],
         "runtime": f"{d['runtime']['name']} {d['runtime']['version']}",
         "started": d["started_at"],
-        "metrics": {name: _quantity(m) for name, m in d["metrics"].items()},
+    }
+
+
+def _result_rest(result: Result) -> dict[str, Any]:
+    d = result.document
+    during = d["environment"].get("during", {})
+    shown = {
         "samples": {name: f"{len(s['values'])} in {s['unit']}" for name, s in d["samples"].items()},
         "options": d["options"],
         "machine": d["machine"]["class"],
+        "while it ran": {name: value for name, value in during.items() if value != "not available"},
     }
     if d.get("error"):
         shown["error"] = d["error"]
@@ -145,7 +155,9 @@ def show(what: str, as_json: bool) -> None:
         if as_json:
             print_json({"id": result.id, **result.document})
         else:
-            print_tree(_result_data(result))
+            print_tree(_result_head(result))
+            _print_metrics(result.document["metrics"])
+            print_tree(_result_rest(result))
         return
     component = current.index.find(what)
     if as_json:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The block around the measuring phase that starts and stops every collector."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Optional
+
+from codereef.bench.collect.base import Collector, Phase, not_available
+from codereef.bench.collect.harness import harness_metrics
+from codereef.bench.collect.nvml import Nvml
+from codereef.bench.collect.rapl import Rapl
+from codereef.bench.collect.ticks import Ticks
+from codereef.bench.collect.usage import Usage
+from codereef.bench.response import Response
+
+
+def affinity() -> Optional[str]:
+    """The processors this process may run on, as a kernel list such as ``0-3,8``; None where nobody says."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cpus = sorted(os.sched_getaffinity(0))
+    ranges: list[list[int]] = []
+    for cpu in cpus:
+        if ranges and ranges[-1][1] == cpu - 1:
+            ranges[-1][1] = cpu
+        else:
+            ranges.append([cpu, cpu])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+
+
+class Collection:
+    """A block around one measuring phase; see `collected`.
+
+    Attributes:
+        queries: how many queries the phase answered; to be set inside the block.
+    """
+
+    def __init__(self, response: Response, collectors: Sequence[Collector], *, harness: bool) -> None:
+        self.queries = 0
+        self._response, self._collectors, self._harness = response, collectors, harness
+        self._failed: dict[int, str] = {}
+        self._begin = 0.0
+
+    def __enter__(self) -> Collection:
+        if self._harness:
+            self._response.metrics.update(harness_metrics())
+        for number, collector in enumerate(self._collectors):
+            try:
+                collector.start()
+            except Exception as error:  # A source that surprises us costs its own numbers, not the measurement.
+                self._failed[number] = f"{type(error).__name__}: {error}"
+        # CLOCK_MONOTONIC, so that the client's process can tell which of its readings lie inside.
+        self._begin = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        end = time.monotonic()
+        if kind is not None:
+            return
+        phase = Phase(end - self._begin, self.queries)
+        # The last that was started is the cheapest and closest to the queries, so it is read first.
+        for number, collector in reversed(list(enumerate(self._collectors))):
+            try:
+                if number in self._failed:
+                    raise RuntimeError(self._failed[number])
+                metrics = collector.stop(phase)
+            except Exception as problem:
+                metrics = not_available(collector.metrics, f"reading failed ({problem})")
+            self._response.metrics.update(metrics)
+        self._response.phase = {"begin": self._begin, "end": end, "queries": self.queries, "affinity": affinity()}
+
+
+def collected(response: Response, *, harness: bool = True, root: Path = Path("/")) -> Collection:
+    """Record what a measuring phase takes: put the load, and nothing else, into its block.
+
+    Args:
+        response: gets the metrics and the times of the phase when the block ends well.
+        harness: whether the measuring core of this package sends the queries, so that its own cost is measured
+            before the phase.
+        root: where the machine's file system begins.
+    """
+    providers = response.runtime.get("providers")
+    listed = [str(provider) for provider in providers] if isinstance(providers, (list, tuple)) else []
+    return Collection(response, (Nvml(listed), Rapl(root), Ticks(root), Usage()), harness=harness)
