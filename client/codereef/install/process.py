@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import select
 import shlex
 import signal
@@ -274,7 +273,7 @@ def run_logged(
     stopper = _current.stopper
     if stopper is not None:
         stopper.check()
-    log = log_dir / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}.log"
+    log = log_dir / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}.log"
     with storing("the log", log_dir):
         log_dir.mkdir(parents=True, exist_ok=True)
         log.write_text(f"$ {shown(command)}\n")
