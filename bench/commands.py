@@ -122,7 +122,8 @@ def mlcflow(peer: Installed, engine: Path | None, work: Path, count: int) -> Cal
 def sizes(installed: dict[str, Installed]) -> bool:
     """Print what each client adds to a fresh environment and return whether ours keeps to its limits."""
     for name, found in installed.items():
-        print(f"{name:40} {found.megabytes:8.1f} MB   {len(found.distributions)} distributions")
+        size = f"{found.megabytes:8.1f} MB {found.unpacked:8.1f} MB unpacked, no bytecode"
+        print(f"{name:40} {size}   {len(found.distributions)} distributions")
     client = installed["codereef"]
     small = client.megabytes <= LIMIT_MEGABYTES
     few = len(client.distributions) <= LIMIT_DISTRIBUTIONS

@@ -34,11 +34,13 @@ class Installed:
         folder: the environment.
         distributions: those that it added, with versions; Python's own (pip, setuptools) are not among them.
         megabytes: what it added on disk, compiled files included, in units of 1,000,000 bytes.
+        unpacked: the same without what pip compiles.
     """
 
     folder: Path
     distributions: tuple[str, ...]
     megabytes: float
+    unpacked: float
 
     def program(self, name: str) -> str:
         """Return the path of a program that was installed."""
@@ -50,9 +52,10 @@ class Installed:
         return next((self.folder / "lib").glob("python3*")) / "site-packages"
 
 
-def _size(folder: Path) -> int:
-    """Return what the files below a folder take on disk, as `du` counts it."""
-    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+def _sizes(folder: Path) -> tuple[int, int]:
+    """Return what the files below a folder take on disk, as `du` counts it: all, and all but compiled ones."""
+    taken = {path: path.lstat().st_blocks * 512 for path in folder.rglob("*")}
+    return sum(taken.values()), sum(size for path, size in taken.items() if "__pycache__" not in path.parts)
 
 
 def install(name: str, requirements: Sequence[str], *, again: bool = False) -> Installed:
@@ -67,7 +70,7 @@ def install(name: str, requirements: Sequence[str], *, again: bool = False) -> I
         RuntimeError: pip could not install them, for instance without a network.
     """
     folder = cache() / f"{name}-py{sys.version_info[0]}.{sys.version_info[1]}"
-    done = folder / "installed.txt"
+    done = folder / "measured.txt"
     if again or not done.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         # The plain interpreter, and not this environment's: a venv of a venv would see no more, but say otherwise.
@@ -75,18 +78,18 @@ def install(name: str, requirements: Sequence[str], *, again: bool = False) -> I
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
         # Today's pip writes shorter start scripts than the one that this Python brings.
         subprocess.run([*pip, "install", "-q", "--upgrade", "pip"], capture_output=True)
-        before = _size(folder)
+        before = _sizes(folder)
         failed = subprocess.run([*pip, "install", "-q", *requirements], capture_output=True, text=True)
         if failed.returncode:
             shutil.rmtree(folder, ignore_errors=True)
             lines = failed.stderr.strip().splitlines() or ["pip said nothing"]
             raise RuntimeError(f"pip install {' '.join(requirements)}: {lines[-1]}")
-        size = _size(folder) - before
+        added = [str(now - then) for now, then in zip(_sizes(folder), before, strict=True)]
         listed = subprocess.run([*pip, "list", "--format=freeze"], capture_output=True, text=True, check=True).stdout
         own = ("pip==", "setuptools==")
-        done.write_text("\n".join([str(size), *(d for d in listed.split() if not d.startswith(own))]))
-    size_text, *distributions = done.read_text().split("\n")
-    return Installed(folder, tuple(distributions), int(size_text) / 1e6)
+        done.write_text("\n".join([*added, *(d for d in listed.split() if not d.startswith(own))]))
+    compiled, plain, *distributions = done.read_text().split("\n")
+    return Installed(folder, tuple(distributions), int(compiled) / 1e6, int(plain) / 1e6)
 
 
 def scripts_of_mlcflow(folder: Path, count: int, chain: int, engine: Path | None) -> Path:

@@ -23,7 +23,6 @@ SHA256 = {
     "shapes-ssd-int8.onnx": "9f1eaa52d38cc76f062988979ee30eb854177831ee97f6b2e0039acf412d5155",
     "shapes-ssd-fp32.tflite": "92b4a3b7b359ab051416d099095ee8364f658c8751a11d150c257660beb4d405",
     "shapes-ssd-int8.tflite": "5bf5ccff8c9c6b498d78b16d9a92a7f80ef7e813093459a41988076c52ec4c38",
-    "weights.npz": "e29f1613e9a6e798bc5aac51695698c60845f2e44091a4898f79aed3f9f1cbfb",
     "anchors.json": "e4de9ddf8ba8508c4c650f71b8f8ec0955ea58f3dc4797ffd3c46c3dda221da2",
 }
 MODELS = tuple(name for name in SHA256 if name.startswith("shapes-ssd-"))

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from codereef.errors import InstallError, UsageError
-from codereef.install import sandbox
+from codereef.install import confined, sandbox
 from codereef.install.sandbox import Kind, available, wrapper
 
 from .conftest import Remembered, Server
@@ -25,6 +29,25 @@ def usable(kind: Kind) -> Kind:
             pytest.fail(f"{kind}: {problem}")
         pytest.skip(f"{kind}: {problem}")
     return kind
+
+
+#: Every sandbox in every way that it is entered: a process of its own, or the helper that forks.
+WAYS = [("bubblewrap", False), ("namespaces", False), ("namespaces", True)]
+
+
+def ran(wrap: Sequence[str], command: Sequence[str], cwd: Path, helper: bool) -> tuple[int, str]:
+    """Run a command in a sandbox and return its status and what it said."""
+    if not helper:
+        done = subprocess.run(
+            [*wrap, *command], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30
+        )
+        return done.returncode, done.stdout
+    with tempfile.TemporaryFile() as said:
+        process = confined.start(wrap, command, os.environ, cwd, said.fileno(), ())
+        assert process is not None
+        status = process.wait(30)
+        said.seek(0)
+        return status, said.read().decode()
 
 
 PROBE = """
@@ -54,10 +77,10 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("kind", ["bubblewrap", "namespaces"])
+@pytest.mark.parametrize(("kind", "helper"), WAYS)
 @pytest.mark.parametrize("network", [False, True])
 def test_only_its_own_folders_can_be_written_and_the_network_only_where_declared(
-    kind: Kind, network: bool, tmp_path: Path, server: Server
+    kind: Kind, helper: bool, network: bool, tmp_path: Path, server: Server
 ) -> None:
     import json
 
@@ -68,10 +91,9 @@ def test_only_its_own_folders_can_be_written_and_the_network_only_where_declared
     (home / ".ssh" / "id").write_text("key")
     wrap = wrapper(kind, [own], network, own, home)
     outside, secret = str(tmp_path / "outside"), str(home / ".ssh" / "id")
-    command = [*wrap, sys.executable, "-I", "-c", PROBE, server.url, outside, secret]
-    done = subprocess.run(command, cwd=own, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    status, said = ran(wrap, [sys.executable, "-I", "-c", PROBE, server.url, outside, secret], own, helper)
+    assert status == 0, said
+    found = json.loads(said)
     assert found.pop("network") == ("done" if network else "ConnectionRefusedError")
     assert found == {
         "loopback": "done",
@@ -85,13 +107,104 @@ def test_only_its_own_folders_can_be_written_and_the_network_only_where_declared
     assert (own / "own").exists()
 
 
-@pytest.mark.parametrize("kind", ["bubblewrap", "namespaces"])
-def test_the_exit_status_is_the_commands_own(kind: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "helper"), WAYS)
+def test_the_exit_status_is_the_commands_own(kind: Kind, helper: bool, tmp_path: Path) -> None:
     wrap = wrapper(usable(kind), [tmp_path], False, tmp_path, tmp_path)
-    assert subprocess.run([*wrap, "sh", "-c", "exit 7"], cwd=tmp_path).returncode == 7
-    done = subprocess.run([*wrap, "no-such-program"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "no-such-program" in done.stderr
+    assert ran(wrap, ["sh", "-c", "exit 7"], tmp_path, helper) == (7, "")
+    status, said = ran(wrap, ["no-such-program"], tmp_path, helper)
+    assert status != 0
+    assert "no-such-program" in said
+
+
+OPEN = """
+import os
+numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+# One of them was the folder itself.
+print([number for number in sorted(numbers) if os.path.exists(f"/proc/self/fd/{number}") or number < 3])
+"""
+
+
+@pytest.mark.parametrize("helper", [False, True])
+def test_a_command_has_no_open_file_of_ours_and_the_usual_signals(helper: bool, tmp_path: Path) -> None:
+    wrap = wrapper(usable("namespaces"), [tmp_path], False, tmp_path, tmp_path)
+    status, said = ran(wrap, [sys.executable, "-I", "-c", OPEN], tmp_path, helper)
+    assert (status, said) == (0, "[0, 1, 2]\n")
+    status, said = ran(wrap, ["grep", "SigIgn", "/proc/self/status"], tmp_path, helper)
+    assert int(said.split()[1], 16) == 0
+
+
+def held(lock: Path) -> bool:
+    with lock.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def within(seconds: float, done: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.02)
+    return done()
+
+
+def test_a_command_of_the_helper_holds_our_locks_and_a_time_limit_ends_only_it(tmp_path: Path) -> None:
+    wrap = wrapper(usable("namespaces"), [tmp_path], False, tmp_path, tmp_path)
+    lock = tmp_path / "lock"
+    with lock.open("w") as stream, (tmp_path / "said").open("w") as said:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        first = confined.start(wrap, ["sleep", "60"], os.environ, tmp_path, said.fileno(), [stream.fileno()])
+        second = confined.start(wrap, ["sh", "-c", "sleep 0.5; exit 3"], os.environ, tmp_path, said.fileno(), [])
+    assert first is not None
+    assert second is not None
+    assert first.pid == os.getpgid(first.pid)
+    assert held(lock)
+    with pytest.raises(subprocess.TimeoutExpired):
+        first.wait(0.05)
+    os.killpg(first.pid, 15)
+    assert first.wait(10) == -15
+    assert not held(lock)
+    assert second.wait(10) == 3
+
+
+CLIENT = """
+import os, sys, time
+from pathlib import Path
+from codereef.install import confined, sandbox
+own = Path(sys.argv[1])
+wrap = sandbox.wrapper("namespaces", [own], False, own, own)
+process = confined.start(wrap, ["sh", "-c", "sleep 60 & echo $!; wait"], os.environ, own, 1, [])
+print(process.pid, confined._helper()._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_the_helper_has_started_ends_with_a_client_that_is_killed(tmp_path: Path) -> None:
+    usable("namespaces")
+    command = [sys.executable, "-c", CLIENT, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        pids = [*client.stdout.readline().split(), *client.stdout.readline().split()]
+        assert len(pids) == 3
+        client.kill()
+
+    def gone() -> bool:
+        states = [Path(f"/proc/{pid}/stat") for pid in pids]
+        return all(not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z" for state in states)
+
+    assert within(10, gone)
+
+
+def test_a_helper_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    wrap = wrapper(usable("namespaces"), [tmp_path], False, tmp_path, tmp_path)
+    with (tmp_path / "said").open("w") as said:
+        running = confined.start(wrap, ["sleep", "60"], os.environ, tmp_path, said.fileno(), [])
+        assert running is not None
+        confined._helper()._process.kill()
+        assert running.wait(10) == -9
+        assert confined.start(wrap, ["true"], os.environ, tmp_path, said.fileno(), []) is None
+    assert ran(wrap, ["sh", "-c", "exit 4"], tmp_path, True) == (4, "")
 
 
 def test_a_value_that_is_not_known_is_refused() -> None:
@@ -202,9 +315,9 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("kind", ["bubblewrap", "namespaces"])
+@pytest.mark.parametrize(("kind", "helper"), WAYS)
 def test_nobody_in_it_can_undo_it_or_let_a_service_of_the_user_do_so(
-    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, helper: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import json
     import socket
@@ -222,9 +335,9 @@ def test_nobody_in_it_can_undo_it_or_let_a_service_of_the_user_do_so(
         service.listen()
         wrap = wrapper(kind, [own], False, own, home)
         words = [sys.executable, "-I", "-c", UNDO, str(home / ".ssh"), str(runtime), str(tmp_path / "outside")]
-        done = subprocess.run([*wrap, *words], cwd=own, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+        status, said = ran(wrap, words, own, helper)
+    assert status == 0, said
+    found = json.loads(said)
     assert found == {
         "capabilities": ["0" * 16] * 2,
         "secret": "FileNotFoundError",

@@ -6,9 +6,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,21 @@ def make(source: Path, to: Path, key: Signer | None = None, publisher: str = "al
     return library.publish(source, to, signer=key, publisher=publisher if key else "")
 
 
+@cache
+def _embedded() -> dict[str, bytes]:
+    """Return the cached rows of the embedded repository, read once: no test here is about it."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        load_index(repositories(home), home.cache)
+        return {path.name: path.read_bytes() for path in home.cache.glob("*.json")}
+
+
 def index_of(home: Home, **options: Any) -> Index:
     """Return the index over the user's repositories."""
+    home.cache.mkdir(parents=True, exist_ok=True)
+    for name, rows in _embedded().items():
+        if not (home.cache / name).exists():
+            (home.cache / name).write_bytes(rows)
     return load_index(repositories(home), home.cache, **options)
 
 

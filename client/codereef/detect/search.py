@@ -21,6 +21,7 @@ from codereef.detect.spec import Detector
 from codereef.witness import looked, recording
 
 WINDOWS = os.name == "nt"
+_MAGIC = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,21 @@ def plain_name(path: str) -> str:
     return name[:-4] if WINDOWS and name.lower().endswith(".exe") else name
 
 
+def _matches(name: str, pattern: str) -> bool:
+    """As `fnmatchcase`, but an expression is made only of a pattern that begins as the name does."""
+    magic = _MAGIC.search(pattern)
+    if magic is None:
+        return name == pattern
+    return name.startswith(pattern[: magic.start()]) and fnmatchcase(name, pattern)
+
+
 def matches_name(detector: Detector, name: str) -> bool:
     """Return whether `name` is one of the names or patterns the detector looks for."""
-    return any(fnmatchcase(name, pattern) for pattern in detector.executables)
+    return any(_matches(name, pattern) for pattern in detector.executables)
 
 
 def _place_of(detector: Detector, name: str) -> int:
-    matching = (i for i, pattern in enumerate(detector.executables) if fnmatchcase(name, pattern))
+    matching = (i for i, pattern in enumerate(detector.executables) if _matches(name, pattern))
     return next(matching, len(detector.executables))
 
 
@@ -198,7 +207,7 @@ def _from_path(detectors: Sequence[Detector], environ: Mapping[str, str]) -> Ite
     patterns: dict[str, list[int]] = {}
     for index, detector in enumerate(detectors):
         for name in detector.executables:
-            (patterns if re.search(r"[*?\[]", name) else literal).setdefault(name, []).append(index)
+            (patterns if _MAGIC.search(name) else literal).setdefault(name, []).append(index)
     # One expression over all patterns answers most names at once; only hits are looked at again.
     anything = re.compile("|".join(translate(pattern) for pattern in patterns)) if patterns else None
     for rank, folder in search_folders(environ):
@@ -212,7 +221,7 @@ def _from_path(detectors: Sequence[Detector], environ: Mapping[str, str]) -> Ite
             indices = set(literal.get(name, ()))
             if anything is not None and anything.match(name):
                 for pattern, owners in patterns.items():
-                    if fnmatchcase(name, pattern):
+                    if _matches(name, pattern):
                         indices.update(owners)
             hits += [(index, _place_of(detectors[index], name), entry) for index in indices]
         # Of two names of one program the one that the detector names first is its name.
@@ -229,7 +238,7 @@ def _look_for(pattern: str) -> None:
         following: list[str] = []
         for place in places:
             looked(place)
-            if re.search(r"[*?\[]", part):
+            if _MAGIC.search(part):
                 try:
                     following += [os.path.join(place, n) for n in os.listdir(place) if fnmatchcase(n, part)]
                 except OSError:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
 from codereef.detect import Detected
 from codereef.lock.model import Lock, LockedDistribution, LockedEnvironment, environment_key
 from codereef.store import Store
@@ -49,6 +47,8 @@ def lock_distributions(
             continue
         distributions: tuple[LockedDistribution, ...] = ()
         if environment.requirements:
+            from packaging.utils import canonicalize_name
+
             from codereef.install.pip import Distribution, resolve_distributions
 
             # What is reused comes through the environment's path and must not be installed a second time.

@@ -12,6 +12,7 @@ at all, so a kill at any instant costs only the folder that was being made.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -269,33 +270,44 @@ class _Installation:
 
     def _all(self, work: dict[str, tuple[Callable[[], None], set[str]]]) -> None:
         """Do all work, each piece after what it needs; the first error ends the beginning of new pieces."""
-        from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+        from queue import SimpleQueue
 
-        if len(work) == 1:
-            # No thread for one thing: an interrupt then reaches it at once.
-            for task, _ in work.values():
-                task()
-            return
-        waiting = dict(work)
-        running: dict[Future[None], str] = {}
-        failed: BaseException | None = None
-        with ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1, max(1, len(work))), "install") as pool:
+        ended: SimpleQueue[tuple[str, BaseException | None]] = SimpleQueue()
+
+        def do(key: str, task: Callable[[], None]) -> None:
             try:
-                while waiting or running:
-                    for key in [k for k, (_, needs) in waiting.items() if not needs & work.keys()]:
-                        if failed is None:
-                            running[pool.submit(waiting.pop(key)[0])] = key
-                    if not running:
-                        break
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        work.pop(running.pop(future))
-                        failed = failed or future.exception()
-            except BaseException:
-                # Ctrl-C comes here, in the main thread: what runs is ended, and its threads clean up.
-                self._stopper.stop()
-                wait(running)
-                raise
+                task()
+            except BaseException as error:
+                ended.put((key, error))
+            else:
+                ended.put((key, None))
+
+        waiting = dict(work)
+        running: dict[str, threading.Thread] = {}
+        failed: BaseException | None = None
+        try:
+            while True:
+                ready = [k for k, (_, needs) in waiting.items() if not needs & work.keys()] if failed is None else []
+                if len(ready) == 1 and not running:
+                    # No thread for one thing: an interrupt then reaches it at once.
+                    waiting.pop(ready[0])[0]()
+                    work.pop(ready[0])
+                    continue
+                for key in ready[: max(0, min(_AT_ONCE, os.cpu_count() or 1) - len(running))]:
+                    running[key] = threading.Thread(target=do, args=(key, waiting.pop(key)[0]), name=f"install {key}")
+                    running[key].start()
+                if not running:
+                    break
+                key, error = ended.get()
+                running.pop(key).join()
+                work.pop(key)
+                failed = failed or error
+        except BaseException:
+            # Ctrl-C comes here, in the main thread: what runs is ended, and its threads clean up.
+            self._stopper.stop()
+            for thread in running.values():
+                thread.join()
+            raise
         if failed is not None:
             raise failed
 

@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codereef.archive import unpack
 from codereef.disk import storing
 from codereef.errors import InstallError
 from codereef.lock.model import Lock
@@ -126,12 +125,11 @@ def place_sources(lock: Lock, key: str, component: Component, store: Store, fold
 
 def _unpacked(entry: Mapping[str, Any], source: Path, place: Path) -> bool:
     """Unpack an archive: a commit into a folder of its name, any other into the folder of its name; else do nothing."""
-    if "git" in entry:
-        place.mkdir(parents=True, exist_ok=True)
-        unpack(source, place)
-        return True
-    if entry.get("unpack"):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        unpack(source, place.parent)
-        return True
-    return False
+    folder = place if "git" in entry else place.parent if entry.get("unpack") else None
+    if folder is None:
+        return False
+    from codereef.archive import unpack
+
+    folder.mkdir(parents=True, exist_ok=True)
+    unpack(source, folder)
+    return True

@@ -15,8 +15,6 @@ import posixpath
 import re
 import shutil
 import subprocess
-import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +88,8 @@ def obtain(source: GitSource, store: Store, settings: Settings, progress: Progre
         progress.start(task, None, f"{source.name} (git {source.commit[:12]})")
         try:
             with storing(f"the commit {source.commit[:12]}", store.tmp):
+                import tempfile
+
                 work = Path(tempfile.mkdtemp(prefix=f"git.{source.sha256}@", dir=store.tmp))
             try:
                 archive = work / "tree.tar"
@@ -132,6 +132,8 @@ class _Commit:
                 hint="Install git; `cr detect tool.git` finds it afterwards.",
             )
         self._env = git_environment(environment())
+        import tempfile
+
         self._repository = Path(tempfile.mkdtemp(prefix="repository.", dir=work))
         self.url = self._fetch(urls)
 
@@ -196,6 +198,8 @@ class _Commit:
 
     def write(self, archive: Path, submodules: bool) -> None:
         """Write the canonical archive of the commit's tree."""
+        import tarfile
+
         with contextlib.ExitStack() as stack:
             rows: list[tuple[str, str, str, _Objects]] = []
             self._collect("", submodules, rows, stack)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.utils import canonicalize_name
-
 from codereef.errors import CrError, InstallError, LockError
 from codereef.lock.keys import node_facts
 from codereef.lock.model import Lock, LockedEnvironment, LockedNode
@@ -126,6 +124,8 @@ def sound(store: Store, key: str) -> Prefix | None:
 
 def sound_environment(store: Store, key: str, environment: LockedEnvironment) -> Prefix | None:
     """Return an environment's folder, or None when its interpreter or a distribution is missing."""
+    from packaging.utils import canonicalize_name
+
     from codereef.install.pip import distributions_in
 
     if recording():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+import select
 import shlex
 import signal
 import subprocess
@@ -25,10 +25,15 @@ from codereef.disk import storing
 from codereef.errors import CancelledError, CrError, InstallError, StorageError
 from codereef.store.locks import inherited
 
+from . import confined
 from .redact import redact, secret_values
+
+#: What runs a command: started by itself, or by the helper of the sandbox.
+Process = subprocess.Popen[bytes] | confined.Confined
 
 TAIL_LINES = 30
 _LOG_LIMIT = 16 << 20  # a command gone wild must not fill the disk with its log
+_MOST_MS = 2**31 - 1  # that poll takes
 _GRACE = 2.0  # seconds between the request to end and the end
 _PREFIXES = (
     "PYTHONPATH",
@@ -85,7 +90,7 @@ class Stopper:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[Process] = set()
         self.stopped = False
 
     def stop(self) -> None:
@@ -108,7 +113,7 @@ class Stopper:
             raise CancelledError("Interrupted.")
 
     @contextlib.contextmanager
-    def watching(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def watching(self, process: Process) -> Iterator[None]:
         """Make a process end with `stop`."""
         with self._guard:
             self._running.add(process)
@@ -166,7 +171,28 @@ def shown(command: Sequence[str]) -> str:
     return redact(shlex.join(command))
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def _wait(process: Process, timeout: float | None) -> int:
+    """Wait for a process as `Popen.wait` does, which with a limit asks again and again: here the kernel tells it.
+
+    Raises:
+        subprocess.TimeoutExpired: it has not ended.
+    """
+    if isinstance(process, subprocess.Popen) and timeout is not None and process.returncode is None:
+        # Where there is no such thing (not Linux, an old kernel), it is asked again and again.
+        with contextlib.suppress(OSError, AttributeError):
+            handle = os.pidfd_open(process.pid)
+            try:
+                ready = select.poll()
+                ready.register(handle, select.POLLIN)
+                if ready.poll(min(timeout * 1000, _MOST_MS)):
+                    return process.wait()
+            finally:
+                os.close(handle)
+            raise subprocess.TimeoutExpired(process.args, timeout)
+    return process.wait(timeout)
+
+
+def _end_group(process: Process) -> None:
     """End a process and all it started, politely first."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -177,10 +203,23 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         except PermissionError:
             pass
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE)
-            if sign == signal.SIGTERM:
+            _wait(process, _GRACE)
+            if sign == signal.SIGTERM and _gone(process.pid):
                 # The leader is gone; whatever ignores the request goes with the next signal.
-                time.sleep(0.02)
+                return
+
+
+def _gone(group: int) -> bool:
+    """Whether a process group comes to its end within a moment."""
+    for _ in range(20):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+        time.sleep(0.001)
+    return False
 
 
 def _pump(source: IO[bytes], log: Path, tail: deque[str], secrets_known: Sequence[str]) -> None:
@@ -234,7 +273,7 @@ def run_logged(
     stopper = _current.stopper
     if stopper is not None:
         stopper.check()
-    log = log_dir / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}.log"
+    log = log_dir / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}.log"
     with storing("the log", log_dir):
         log_dir.mkdir(parents=True, exist_ok=True)
         log.write_text(f"$ {shown(command)}\n")
@@ -245,39 +284,45 @@ def run_logged(
             kept = {} if ok else {str(path): path.read_text(errors="replace") for path in inputs if path.is_file()}
             _current.trace.append(Ran(tuple(command), tuple(wrap), cwd, dict(env), kept, timeout, log, ok))
 
+    output, written = os.pipe()
     with inherited() as locks:
+        process: Process | None = None
         try:
-            process = subprocess.Popen(
-                [*wrap, *command],
-                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=dict(env),
-                cwd=cwd,
-                start_new_session=True,
-                pass_fds=locks,
-            )
+            if not stdin:
+                process = confined.start(wrap, command, env, cwd, written, locks)
+            if process is None:
+                process = subprocess.Popen(
+                    [*wrap, *command],
+                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                    stdout=written,
+                    stderr=subprocess.STDOUT,
+                    env=dict(env),
+                    cwd=cwd,
+                    start_new_session=True,
+                    pass_fds=locks,
+                )
         except OSError as error:
+            os.close(output)
             remember(False)
             raise InstallError(
                 f"{shown(command)} could not be started: {error.strerror}.",
                 hint="Is the program still where it was detected? Run `cr detect` again.",
                 context={"command": shown(command)},
             ) from error
-    assert process.stdout is not None
-    reader = threading.Thread(
-        target=_pump, args=(process.stdout, log, tail, secret_values({**os.environ, **env})), daemon=True
-    )
+        finally:
+            os.close(written)
+    source = os.fdopen(output, "rb")
+    reader = threading.Thread(target=_pump, args=(source, log, tail, secret_values({**os.environ, **env})), daemon=True)
     reader.start()
     try:
-        if process.stdin is not None:
+        if isinstance(process, subprocess.Popen) and process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(stdin.encode())
                 process.stdin.flush()
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
         with stopper.watching(process) if stopper is not None else contextlib.nullcontext():
-            status = process.wait(timeout)
+            status = _wait(process, timeout)
     except subprocess.TimeoutExpired:
         _end_group(process)
         reader.join(_GRACE)
@@ -291,7 +336,7 @@ def run_logged(
         _end_group(process)
         reader.join(_GRACE)
         if not reader.is_alive():
-            process.stdout.close()
+            source.close()
     if stopper is not None:
         stopper.check()
     remember(status == 0)

@@ -44,6 +44,8 @@ def secret_values(environ: Mapping[str, str]) -> tuple[str, ...]:
     found = {value for name, value in environ.items() if is_secret(name) and len(value) >= _SHORTEST}
     # The password of an address that a variable holds, such as a proxy or an index, may be printed alone.
     for value in environ.values():
+        if "://" not in value:
+            continue
         for match in re.finditer(r"://[^\s/?#@:]*:([^\s/?#@]+)@", value):
             if len(match[1]) >= _SHORTEST:
                 found.add(match[1])

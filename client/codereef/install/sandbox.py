@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: PTH110, PTH112, PTH117
 """The sandbox of builds: no network unless declared, and nothing writable but the build's own folders.
 
-bubblewrap where it is installed and works, else the kernel's namespaces through `confine.py`. Where the machine
+bubblewrap where it is installed and works, else the kernel's namespaces through `confine.py` (`confined`). Where the machine
 permits neither, a build is refused, unless the user says `CR_SANDBOX=off`. The rest of the file system can be read,
 but for the places where people keep keys and passwords: a compiler may be installed anywhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import Literal
 
 from codereef.errors import InstallError, UsageError
+
+from .confined import PROGRAM, start
 
 Kind = Literal["bubblewrap", "namespaces", "none"]
 VARIABLE = "CR_SANDBOX"
@@ -57,37 +61,38 @@ _SERVICES = (
 )
 
 
-def _hidden_places(home: Path, writable: Sequence[Path]) -> list[str]:
-    """Return what a build must not see: private places, and the sockets of services; none that it has to write in."""
-    places = [home / name for name in _PRIVATE]
-    places += [Path(name.format(uid=os.getuid())) for name in _SERVICES]
-    places += [Path(os.environ[name]) for name in ("XDG_RUNTIME_DIR", "SSH_AUTH_SOCK") if os.environ.get(name)]
+def _hidden_places(home: Path, writable: Sequence[str]) -> list[str]:
+    """Return what a build must not see: private places, and the sockets of services; none that it has to write in.
+
+    Args:
+        home: the user's home folder.
+        writable: real paths of the folders that it writes to.
+    """
+    # Looked for before every command, so without the comfort of `pathlib`.
+    places = [f"{home}/{name}" for name in _PRIVATE]
+    places += [name.format(uid=os.getuid()) for name in _SERVICES]
+    places += [os.environ[name] for name in ("XDG_RUNTIME_DIR", "SSH_AUTH_SOCK") if os.environ.get(name)]
     # The real path: a link cannot be mounted over.
-    found = {path.resolve() for path in places if path.is_absolute() and _there(path)}
-    needed = [path.resolve() for path in writable]
-    return sorted(str(path) for path in found if not any(place.is_relative_to(path) for place in needed))
+    found = {os.path.realpath(path) for path in places if os.path.isabs(path) and os.path.exists(path)}
+    return sorted(path for path in found if not any(f"{place}/".startswith(f"{path}/") for place in writable))
 
 
-def _there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
-
-
-def _wrap(kind: Kind, writable: Sequence[Path], hidden: Sequence[str], network: bool, cwd: Path) -> tuple[str, ...]:
-    places = [str(path.resolve()) for path in writable]
-    if kind == "none":
-        return ()
+def _wrap(kind: Kind, places: Sequence[str], hidden: Sequence[str], network: bool, cwd: Path) -> tuple[str, ...]:
     if kind == "namespaces":
-        spec = json.dumps({"writable": places, "hidden": list(hidden), "network": network})
-        return (sys.executable, "-I", "-S", str(Path(__file__).with_name("confine.py")), spec)
+        spec = json.dumps({"writable": list(places), "hidden": list(hidden), "network": network})
+        return (*PROGRAM, spec)
     wrap = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
     for place in hidden:
-        wrap += ["--tmpfs", place] if Path(place).is_dir() else ["--ro-bind", "/dev/null", place]
+        wrap += ["--tmpfs", place] if os.path.isdir(place) else ["--ro-bind", "/dev/null", place]
     for place in places:
         wrap += ["--bind", place, place]
-    wrap += ["--unshare-all", *(["--share-net"] if network else []), "--die-with-parent", "--chdir", str(cwd.resolve())]
+    wrap += [
+        "--unshare-all",
+        *(["--share-net"] if network else []),
+        "--die-with-parent",
+        "--chdir",
+        os.path.realpath(cwd),
+    ]
     # Root would keep its capabilities, with which the mounts can be undone.
     wrap += ["--cap-drop", "ALL"]
     return (*wrap, "--")
@@ -100,14 +105,36 @@ def _works(kind: Kind, path: str) -> str:
         return "it needs Linux"
     if kind == "bubblewrap" and shutil.which("bwrap", path=path) is None:
         return "bubblewrap is not installed"
-    command = [*_wrap(kind, (), (), False, Path("/")), sys.executable, "-I", "-S", "-c", ""]
+    wrap, root, env = _wrap(kind, (), (), False, Path("/")), Path("/"), {"PATH": path}
+    output, written = os.pipe()
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False, cwd="/", env={"PATH": path}
-        )
+        try:
+            tried = start(wrap, (), env, root, written, ())
+            if tried is not None:
+                status = tried.wait(_PROBE_SECONDS)
+            else:
+                command = wrap if kind == "namespaces" else (*wrap, "/bin/sh", "-c", ":")
+                status = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=written,
+                    stderr=written,
+                    timeout=_PROBE_SECONDS,
+                    cwd=root,
+                    env=env,
+                ).returncode
+        finally:
+            os.close(written)
+        os.set_blocking(output, False)
+        said = b""
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(output, 1 << 16)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    finally:
+        os.close(output)
+    lines = said.decode(errors="replace").strip().splitlines()
+    return "" if status == 0 else (lines or [f"status {status}"])[-1]
 
 
 def available(environ: Mapping[str, str] | None = None) -> Kind:
@@ -159,4 +186,7 @@ def wrapper(
         home: the user's home folder, whose private places are hidden; `~` by default. Sockets of services that act
             for the user are hidden too.
     """
-    return _wrap(kind, writable, _hidden_places(home or Path.home(), writable), network, cwd)
+    if kind == "none":
+        return ()
+    places = [os.path.realpath(path) for path in writable]
+    return _wrap(kind, places, _hidden_places(home or Path.home(), places), network, cwd)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from codereef.meta.component import Component
 from codereef.solve.candidates import Asked, Candidate, Scope
 from codereef.solve.circles import edges, node_id, walk
-from codereef.solve.explain import explain
 from codereef.solve.search import MAX_STEPS, Found, Impossible, best
 from codereef.solve.universe import Universe
 
@@ -71,6 +70,8 @@ def resolve(universe: Universe, solution: Component, variants: Mapping[str, str]
     """
     found = best(universe, lambda current: current.root(solution, variants))
     if isinstance(found, Impossible):
+        from codereef.solve.explain import explain
+
         raise explain(found, solution, variants)
     return _graph(found, variants)
 

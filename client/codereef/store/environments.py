@@ -7,9 +7,6 @@ without padding. Installers give none for RECORD itself and for compiled files.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,8 +26,13 @@ def recorded(folder: Path) -> tuple[Mapping[bytes, tuple[str, int]], tuple[str, 
         Those files (-1 for a size that is not given), and one sentence for each RECORD that cannot be read.
     """
     rows: dict[bytes, tuple[str, int]] = {}
+    found = records(folder)
+    if not found:
+        return rows, ()
+    import csv
+
     problems = []
-    for record in records(folder):
+    for record in found:
         site = record.parent.parent.relative_to(folder).as_posix()
         try:
             with record.open(encoding="utf-8", newline="") as stream:
@@ -49,6 +51,9 @@ def recorded(folder: Path) -> tuple[Mapping[bytes, tuple[str, int]], tuple[str, 
 
 
 def _digest(text: str) -> str:
+    import base64
+    import binascii
+
     encoded = text[len(_PREFIX) :]
     try:
         raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
@@ -61,6 +66,8 @@ def _digest(text: str) -> str:
 
 def distribution_of(folder: Path, name: bytes) -> str | None:
     """Return the distribution that a file of an environment belongs to, or None where no RECORD has it."""
+    import csv
+
     for record in records(folder):
         site = record.parent.parent.relative_to(folder).as_posix()
         try:

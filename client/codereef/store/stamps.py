@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import time
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def settled(place: Path, latest: int) -> bool:
         place: a folder on the same file system.
         latest: nanoseconds.
     """
-    probe = place / f".clock.{secrets.token_hex(4)}"
+    probe = place / f".clock.{os.urandom(4).hex()}"
     end = time.monotonic() + _PATIENCE
     try:
         while True:
@@ -91,7 +90,7 @@ def trusted(mark: Path, found: str) -> bool:
 
 def trust(mark: Path, found: str) -> None:
     """Note that a folder of that state was found sound; a store that cannot be written to is left as it is."""
-    beside = mark.with_name(f".{mark.name}.{secrets.token_hex(4)}")
+    beside = mark.with_name(f".{mark.name}.{os.urandom(4).hex()}")
     with contextlib.suppress(OSError):
         mark.parent.mkdir(exist_ok=True)
         try:

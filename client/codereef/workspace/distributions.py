@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from codereef.errors import InstallError
 from codereef.install.failures import Recorder
-from codereef.install.foreign import Platform, resolve_for_target
 from codereef.install.progress import Progress
 from codereef.lock.types import Lock, LockedDistribution, LockedEnvironment, LockedNode, environment_key
 from codereef.meta.reference import parse_reference
@@ -107,6 +106,8 @@ def _resolved(
         name = softs[0].meta.get("find", {}).get("python_distribution") if softs else None
         if name:
             reused[canonicalize_name(name)] = nodes[key].version
+    from codereef.install.foreign import Platform, resolve_for_target
+
     found = resolve_for_target(
         Platform(environment.target, environment.python_version),
         environment.requirements,

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from codereef.repo.index import load_index
-from codereef.solve.elsewhere import Elsewhere
 from codereef.workspace.session import Session
+
+if TYPE_CHECKING:
+    from codereef.solve.elsewhere import Elsewhere
 
 
 def look(session: Session) -> list[Elsewhere]:
@@ -13,11 +17,13 @@ def look(session: Session) -> list[Elsewhere]:
 
     Nothing is fetched: what a registry has is read from what was fetched before.
     """
-    found = []
+    found: list[Elsewhere] = []
     for repository in session.repositories:
         whole = load_index([repository], session.home.cache, offline=True)
         barred = {key for key in (row.key for row in whole.rows("soft")) if key not in session.usable}
         if barred:
+            from codereef.solve.elsewhere import Elsewhere
+
             found.append(
                 Elsewhere(
                     f"the repository `{repository.name}`, which you have not trusted",

@@ -46,7 +46,12 @@ class Row:
     @property
     def outdated(self) -> bool:
         """Tell whether there is anything newer, fitting or not."""
-        return any(version and _newer(version, self.locked) for version in (self.fits, self.newest))
+        return self.movable or bool(self.newest and _newer(self.newest, self.locked))
+
+    @property
+    def movable(self) -> bool:
+        """Tell whether an upgrade would take something newer."""
+        return bool(self.fits and _newer(self.fits, self.locked))
 
 
 @dataclass(frozen=True)

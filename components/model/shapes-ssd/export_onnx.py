@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the ONNX files of shapes-ssd from its folded weights.
 
-    python export_onnx.py --weights weights.npz --output .
+    python export_onnx.py --weights weights.npz --output .    after training
+    python export_onnx.py --output .                          from shapes-ssd-fp32.onnx, which holds them too
 
 Makes ``anchors.json``; ``shapes-ssd-fp32.onnx``, straight from the layer table; and
 ``shapes-ssd-int8.onnx``, from it by ONNX Runtime's static quantisation (QDQ form), calibrated on training
@@ -145,7 +146,7 @@ def quantise(source: Path, target: Path, images: int) -> None:
 def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description="Export shapes-ssd to ONNX.")
-    parser.add_argument("--weights", default="weights.npz")
+    parser.add_argument("--weights", default="shapes-ssd-fp32.onnx")
     parser.add_argument("--output", type=Path, default=Path())
     parser.add_argument("--calibration-images", type=int, default=300)
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the TFLite files of shapes-ssd from its folded weights.
+"""Write the TFLite files of shapes-ssd from its folded weights, which shapes-ssd-fp32.onnx holds.
 
-    python export_tflite.py --weights weights.npz --output .
+    python export_tflite.py --output .
 
 The layer table becomes a TensorFlow function over constants; TensorFlow's converter writes
 ``shapes-ssd-fp32.tflite`` and, calibrated on training images, ``shapes-ssd-int8.tflite``: kernels are
@@ -87,7 +87,7 @@ def with_plain_names(model: bytes) -> bytes:
 def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description="Export shapes-ssd to TFLite.")
-    parser.add_argument("--weights", default="weights.npz")
+    parser.add_argument("--weights", default="shapes-ssd-fp32.onnx")
     parser.add_argument("--output", type=Path, default=Path())
     parser.add_argument("--calibration-images", type=int, default=300)
     options = parser.parse_args()

@@ -119,9 +119,21 @@ def save_weights(path: str, weights: Weights) -> None:
 
 
 def load_weights(path: str) -> Weights:
-    """Read folded weights; raises ValueError when a layer of the table is missing or has another shape."""
-    with np.load(path) as stored:
-        weights = {name: stored[name] for name in stored.files}
+    """Read folded weights from what `save_weights` has written, or from the initialisers of an ONNX file.
+
+    Raises:
+        ValueError: a layer of the table is missing or has another shape.
+    """
+    if path.endswith(".onnx"):
+        import onnx
+
+        constants = onnx.load(path).graph.initializer
+        # The others are no weights: bounds of the activations, shapes of the outputs.
+        kept = [constant for constant in constants if constant.name.endswith(("/weight", "/bias"))]
+        weights = {constant.name: onnx.numpy_helper.to_array(constant) for constant in kept}
+    else:
+        with np.load(path) as stored:
+            weights = {name: stored[name] for name in stored.files}
     for layer in layers():
         expected = (layer.filters, 1 if layer.depthwise else layer.inputs, layer.kernel, layer.kernel)
         for name, shape in ((f"{layer.name}/weight", expected), (f"{layer.name}/bias", (layer.filters,))):

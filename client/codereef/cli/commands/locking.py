@@ -38,7 +38,13 @@ def _changes_table(changes: Sequence[Change]) -> str:
 @click.option("--upgrade", is_flag=True, help="Let NAME move, or everything where no NAME is given.")
 @click.option("--clear-pins", is_flag=True, help="Forget the pins, bans and forced installs that the lock keeps.")
 @click.option("--target", "targets", multiple=True, metavar="TRIPLE", help="Only these targets besides this machine's.")
-@click.option("--pin", "pins", multiple=True, metavar="NAME=CONSTRAINT", help="Pin a capability or component.")
+@click.option(
+    "--pin",
+    "pins",
+    multiple=True,
+    metavar="NAME=CONSTRAINT",
+    help="Pin a capability or component to versions (of a package: of what it provides), or to who provides it.",
+)
 @click.option("--forbid", multiple=True, metavar="COMPONENT", help="Do not use this detector, recipe or component.")
 @click.option(
     "--install", "install_", multiple=True, metavar="CAPABILITY", help="Have it installed although the machine has it."
@@ -181,7 +187,10 @@ def outdated(solution: str, directory: Path, everything: bool, as_json: bool) ->
     if rows:
         cells = [[r.what, r.kind, r.locked, r.fits or "–", r.newest or "–", ", ".join(r.targets)] for r in rows]
         click.echo(table(cells, ["what", "kind", "locked", "fits", "newest", "targets"]))
-        note(f"Next: cr lock {solution} --upgrade [NAME]")
+        if any(row.movable for row in rows):
+            note(f"Next: cr lock {solution} --upgrade [NAME]")
+        elif any(row.outdated for row in rows):
+            note("Nothing newer fits: constraints of the components, your pins or this machine keep what is locked.")
     else:
         click.echo(f"Everything in the lock of {found.lock.solution} is the newest that is known here.")
 

@@ -53,7 +53,7 @@ def _request_options(command: Any) -> Any:
             "pins",
             multiple=True,
             metavar="NAME=CONSTRAINT",
-            help="Pin a capability or component to versions, or to who provides it.",
+            help="Pin a capability or component to versions (of a package: of what it provides), or to who provides it.",
         ),
     ):
         command = option(command)
