@@ -84,6 +84,7 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         "target",
     },
+    "interchange": {"archive", "canonical", "disk", "errors", "meta", "record"},
     "portal": {"canonical", "disk", "errors", "home", "record"},
     # What joins the rooms, and the edge.
     "workspace": {
@@ -111,6 +112,7 @@ ALLOWED: dict[str, set[str]] = {
         "disk",
         "errors",
         "home",
+        "interchange",
         "lock",
         "meta",
         "pack",
