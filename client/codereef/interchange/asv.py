@@ -24,6 +24,7 @@ VERSION = 1
 _MARKS = (b'"commit_hash"', b'"env_name"')
 _UNITS = {"seconds": "s", "bytes": "B"}
 _PREFIXES = (("peakmem_", "B"), ("mem_", "B"), ("time_", "s"), ("timeraw_", "s"))
+_MOST = 1_000_000  # choices of parameters of one benchmark
 _NAMES = {"s": "time", "B": "memory"}
 
 
@@ -92,6 +93,8 @@ def _benchmark(
         for axis in listing(source, cells.get("params") or [], f"`params` of {name}")
     ]
     count = math.prod(map(len, axes))
+    if count > _MOST:
+        raise bad(source, f"{name} has {count} choices of parameters, more than {_MOST}")
     values = cells.get("result")
     # Null instead of a list says that the benchmark failed as a whole.
     results = [None] * count if values is None else listing(source, values, f"`result` of {name}")

@@ -104,33 +104,46 @@ def import_results(
         for done, unit in enumerate(units):
             on_step(done, len(units), unit.label)
             try:
-                documents = unit.make()
-                for document in documents:
-                    check(document, ExternalResults.SCHEMA, unit.label)
+                read = _read(unit)
             except CrError as error:
                 failures.append(Failure(unit.label, error))
                 continue
-            for document in documents:
-                _keep(document, results, dry_run, added, present)
+            for result in read:
+                _keep(result, results, dry_run, added, present)
         on_step(len(units), len(units), "")
     beside, unknown = _sorted(left)
     return Imported(tuple(added.values()), tuple(present.values()), tuple(failures), beside, unknown)
 
 
+def _read(unit: Unit) -> list[Result]:
+    """Read one unit and check what came of it.
+
+    Raises:
+        MetadataError: a file is not what it should be, or what it says can be no external result.
+    """
+    try:
+        documents = unit.make()
+        for document in documents:
+            check(document, ExternalResults.SCHEMA, unit.label)
+        return [Result(result_id(document), document) for document in documents]
+    except (ValueError, OverflowError, RecursionError) as error:
+        # Half of a surrogate pair, which has no UTF-8 form, or data nested deeper than Python goes.
+        raise MetadataError(
+            f"{unit.label} holds what cannot be kept: {error}.",
+            hint="Other files are not affected; mend or leave out this one.",
+            context={"file": unit.label},
+        ) from None
+
+
 def _keep(
-    document: dict[str, Any],
-    results: ExternalResults,
-    dry_run: bool,
-    added: dict[str, Result],
-    present: dict[str, Result],
+    result: Result, results: ExternalResults, dry_run: bool, added: dict[str, Result], present: dict[str, Result]
 ) -> None:
-    identity = result_id(document)
-    if identity in added or identity in present:
+    if result.id in added or result.id in present:
         return
-    if (results.folder / f"{identity}.json").is_file():
-        present[identity] = Result(identity, document)
+    if (results.folder / f"{result.id}.json").is_file():
+        present[result.id] = result
     else:
-        added[identity] = Result(identity, document) if dry_run else results.add(document)
+        added[result.id] = result if dry_run else results.add(result.document)
 
 
 def _opened(sources: Sequence[Source], stack: ExitStack, failures: list[Failure]) -> Iterator[Source]:

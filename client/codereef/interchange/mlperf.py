@@ -48,7 +48,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str, bool], ...] = (
     (re.compile(r"""^\{["']exact_match["']: [\d.]+, ["']f1["']: ([\d.]+)\}"""), "F1", True),
     (re.compile(r"^BLEU: ([\d.]+)"), "bleu", False),
 )
-_TOTAL = re.compile(r"\btotal=(\d+)")
+_TOTAL = re.compile(r"\btotal=([0-9]{1,15})\b")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ def find(sources: Sequence[Source]) -> Iterator[Unit]:
         place = place_of(source.path)
         kind = _kind(source, place)
         if kind in _LOGS:
-            logs.setdefault(source.path.absolute().parent, {})[kind] = source
+            # The two logs of a run lie together; a log of another name stands for itself.
+            path = source.path.absolute()
+            logs.setdefault(path.parent if path.name in _LOGS else path, {})[kind] = source
         elif place and place.rest[0] == "systems" and source.path.suffix == ".json":
             systems.setdefault(source.path.absolute(), []).append(source)
         elif place and (_is_measurement(place) or (place.run and source.path.name == _ACCURACY)):

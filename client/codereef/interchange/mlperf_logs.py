@@ -85,7 +85,7 @@ class Log:
     def samples(self) -> int:
         """How many queries were completed, 0 where the log does not say."""
         text = self.reported.get("result_query_count", "0")
-        return int(text) if text.isdigit() else 0
+        return int(text) if re.fullmatch("[0-9]{1,15}", text) else 0
 
 
 def percentile_name(text: str) -> str:

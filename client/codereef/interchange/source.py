@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,12 +162,8 @@ def listing(source: Source, value: Any, what: str) -> Sequence[Any]:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a JSON value is a finite number, which true and false are not."""
-    return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and value == value
-        and abs(value) != float("inf")
-    )
+    # Whole numbers in JSON have no largest; those that no float holds are of no use as figures.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 @dataclass(frozen=True)
