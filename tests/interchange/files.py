@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 from codereef.interchange.external import ExternalResults
 from codereef.interchange.importing import Imported, import_results
 
@@ -71,6 +73,14 @@ def submission(root: Path, summary: str = SUMMARY, accuracy: str = "accuracy=65.
     write(scenario / "accuracy" / "accuracy.txt", accuracy)
     write(lab / "systems" / "board.json", json.dumps({"status": "available", "framework": "Engine 1"}))
     return scenario
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip a test for which something is not installed, or fail it with CI=true."""
+    reason = f"{what} is not installed; scripts/system-packages installs it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def store(folder: Path) -> ExternalResults:

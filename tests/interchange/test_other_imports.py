@@ -16,7 +16,7 @@ from codereef.cli.commands import interchange as command
 from codereef.interchange.importing import FORMATS, import_results
 
 from tests.conftest import Mirror
-from tests.interchange.files import import_into, store, write
+from tests.interchange.files import import_into, lacking, store, write
 
 
 def test_the_command_offers_every_format() -> None:
@@ -72,7 +72,7 @@ def test_a_wrong_row_of_a_tiny_summary_is_named(tmp_path: Path, row: str, said: 
 def test_what_hyperfine_writes_is_imported_with_its_samples(tmp_path: Path) -> None:
     hyperfine = shutil.which("hyperfine")
     if hyperfine is None:
-        pytest.skip("hyperfine is not installed; scripts/system-packages installs it")
+        lacking("hyperfine")
     path = tmp_path / "times.json"
     subprocess.run(
         [hyperfine, "-N", "--ignore-failure", "--runs", "5", "--export-json", str(path), "true", "false"],
@@ -132,7 +132,7 @@ BENCHMARK_MAIN();
 @pytest.mark.slow
 def test_what_google_benchmark_writes_is_imported_with_its_samples(tmp_path: Path) -> None:
     if shutil.which("g++") is None or not Path("/usr/include/benchmark/benchmark.h").is_file():
-        pytest.skip("libbenchmark-dev or g++ is not installed; scripts/system-packages installs them")
+        lacking("libbenchmark-dev or g++")
     write(tmp_path / "fill.cc", GOOGLE)
     path = tmp_path / "report.json"
     subprocess.run(

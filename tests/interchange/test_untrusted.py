@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,6 @@ def test_the_samples_cover_every_format(tmp_path: Path) -> None:
 
 def values(text: str) -> list[tuple[int, int]]:
     """Return where the values of a JSON text begin and end: every number, text, and word behind `:`, `,` or `[`."""
-    import re
-
     return [
         m.span(1)
         for m in re.finditer(r'[:,\[]\s*("(?:[^"\\]|\\.)*"|-?[\d.]+(?:e-?\d+)?|true|false|null)(?=\s*[,\]}])', text)
