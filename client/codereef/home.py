@@ -4,6 +4,7 @@
 <home>/config.json     settings (`cr config`)
 <home>/store/          content-addressed files and installed folders
 <home>/results/        local history, one file a result
+<home>/external/       results of other tools (`cr import`), one file each
 <home>/queue/          results that wait for a portal
 <home>/repos/          clones of git repositories, and repos.json
 <home>/failures/       what is kept of steps that failed (`cr why-failed`)
@@ -46,6 +47,10 @@ class Home:
     @property
     def reproduced(self) -> Path:
         return self.root / "reproduced"
+
+    @property
+    def external(self) -> Path:
+        return self.root / "external"
 
     @property
     def queue(self) -> Path:

@@ -85,6 +85,7 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         "target",
     },
+    "interchange": {"archive", "canonical", "disk", "errors", "meta", "record"},
     "portal": {"canonical", "disk", "errors", "home", "record"},
     # What joins the rooms, and the edge.
     "workspace": {
@@ -113,6 +114,7 @@ ALLOWED: dict[str, set[str]] = {
         "disk",
         "errors",
         "home",
+        "interchange",
         "lock",
         "meta",
         "pack",

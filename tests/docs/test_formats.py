@@ -16,6 +16,7 @@ from codereef.bench import request, response
 from codereef.canonical import canonical_json
 from codereef.errors import LockError, MetadataError
 from codereef.install.failures import FORMAT as FAILURE_FORMAT
+from codereef.interchange.external import FORMAT as EXTERNAL_FORMAT
 from codereef.lock.model import FORMAT as LOCK_FORMAT
 from codereef.lock.model import read_lock, to_document
 from codereef.meta.schemas import check
@@ -23,7 +24,7 @@ from codereef.pack.format import FORMAT as PACK_FORMAT
 from codereef.pack.format import from_document as pack_from_document
 from codereef.pack.format import to_document as pack_to_document
 from codereef.record.history import FORMAT as RESULT_FORMAT
-from codereef.record.history import load_result_file
+from codereef.record.history import load_result_file, result_id
 from codereef.record.summary import row, to_csv
 from codereef.repo.folder import CACHE_FORMAT
 from codereef.repo.registry import layout
@@ -41,6 +42,8 @@ LOCK_1 = SAMPLES / "lock-1.json"
 LOCK_2 = SAMPLES / "lock-2.json"
 RESULT_1 = SAMPLES / "result-1.json"
 PACK_1 = SAMPLES / "pack-1.json"
+EXTERNAL_1 = SAMPLES / "external-1.json"
+EXTERNAL_1_ID = "729c4a6f7710a43ba5418de163613e2b1626fadd32bd34c733fff2343b88f1ba"
 RESULT_1_ID = "7324f2b5cd829af416de292788797170e92e7d88e03c2f04c6487e4aaa19005e"
 
 SECTIONS = ("Structure", "Backward compatibility", "Forward compatibility", "Rewrite policy", "Version history")
@@ -62,6 +65,7 @@ WRITTEN_BY_THE_CODE = {
     "terms.md": [TERMS_FORMAT],
     "build.md": ["urn:codereef:schema:package:1"],
     "failure.md": [FAILURE_FORMAT],
+    "external.md": [EXTERNAL_FORMAT],
     "component.md": ["urn:codereef:schema:model:1"],
 }
 
@@ -119,6 +123,15 @@ def test_the_lock_inside_a_result_of_format_1_is_a_lock() -> None:
     document = json.loads(RESULT_1.read_bytes())
     check(document["lock"], "lock", RESULT_1)
     assert len(document["lock"]["configurations"]) == 1
+
+
+def test_an_external_result_of_format_1_is_read_and_keeps_its_identity() -> None:
+    """The sample is an MLPerf v0.5 result of a Raspberry Pi 4."""
+    data = EXTERNAL_1.read_bytes()
+    document = json.loads(data)
+    check(document, "external", EXTERNAL_1)
+    assert canonical_json(document) == data and result_id(document) == EXTERNAL_1_ID
+    assert document["metrics"]["latency_p90"]["value"] == pytest.approx(0.163267343)
 
 
 @pytest.mark.parametrize("sample", [LOCK_1, LOCK_2, RESULT_1], ids=lambda path: path.name)

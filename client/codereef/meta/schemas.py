@@ -33,6 +33,7 @@ SCHEMA_NAMES = (
     "dashboard",
     "lock",
     "result",
+    "external",
     "pack",
 )
 

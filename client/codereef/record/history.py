@@ -53,7 +53,15 @@ def result_id(document: Mapping[str, Any]) -> str:
 
 
 class History:
-    """The results of this machine, in a folder."""
+    """The results of this machine, in a folder.
+
+    What of it belongs to the kind of document stands in attributes, so that external results are kept alike.
+    """
+
+    SCHEMA = "result"
+    FORMAT = FORMAT
+    WHAT = "result"
+    HINT = "`cr results` lists them; name one by at least four of its first digits, by `latest` or by a file."
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,7 +73,7 @@ class History:
             MetadataError: it does not follow the schema.
             StorageError: it cannot be written.
         """
-        check(document, "result", "the result")
+        check(document, self.SCHEMA, f"the {self.WHAT}")
         data = canonical_json(document)
         identifier = hashlib.sha256(data).hexdigest()
         path = self.folder / f"{identifier}.json"
@@ -74,7 +82,7 @@ class History:
         except OSError:
             kept = False
         if not kept:
-            write_atomic(path, data, what="the result")
+            write_atomic(path, data, what=f"the {self.WHAT}")
         return Result(identifier, document)
 
     def _paths(self) -> list[Path]:
@@ -87,14 +95,14 @@ class History:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != path.stem:
             raise IntegrityError(
-                f"The result {path.stem[:12]} at {path} is damaged: its content is not what its name says.",
+                f"The {self.WHAT} {path.stem[:12]} at {path} is damaged: its content is not what its name says.",
                 hint="Move the file away; the other results are not affected.",
                 context={"path": str(path)},
             )
         document = parse_json(data, path)
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
+        if not isinstance(document, dict) or document.get("format") != self.FORMAT:
             raise MetadataError(
-                f"{path} is no result of the format {FORMAT}.",
+                f"{path} is no {self.WHAT} of the format {self.FORMAT}.",
                 hint="Move the file away; a newer client may read it.",
                 context={"path": str(path)},
             )
@@ -108,9 +116,15 @@ class History:
                 found.append(self._read(path))
             except (IntegrityError, MetadataError, OSError):
                 continue
-        yield from sorted(
-            found, key=lambda result: (result.document["started_at"], result.document["ended_at"], result.id)
-        )
+        yield from sorted(found, key=self.order)
+
+    def order(self, result: Result) -> tuple[str, ...]:
+        """Return what results are sorted by: when they were measured."""
+        return (result.document["started_at"], result.document["ended_at"], result.id)
+
+    def known(self, prefix: str) -> bool:
+        """Tell whether the identity of one begins so."""
+        return any(path.stem.startswith(prefix) for path in self._paths())
 
     def damaged(self) -> list[Path]:
         """Return the files that are not what their names say, or no results."""
@@ -144,8 +158,8 @@ class History:
         )
         if not matching:
             raise NotFoundError(
-                f"There is no result `{text}` here.",
-                hint="`cr results` lists them; name one by at least four of its first digits, by `latest` or by a file.",
+                f"There is no {self.WHAT} `{text}` here.",
+                hint=self.HINT,
                 context={"result": text},
             )
         if len(matching) > 1:

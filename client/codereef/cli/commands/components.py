@@ -144,14 +144,25 @@ def _published_data(component: Component) -> dict[str, Any] | None:
 @click.argument("what", shell_complete=complete_component(None))
 @shared_options
 def show(what: str, as_json: bool) -> None:
-    """Show a component (`kind:name`, or a name that only one kind has) or a result (its first digits, or `latest`)."""
+    """Show a component (`kind:name`, or a name that only one kind has) or a result (its first digits, or `latest`; one that was imported too)."""
     current = session()
     digits = re.fullmatch(r"[0-9a-f]{4,64}", what) is not None and what not in current.index.names()
     if what == "latest" or digits or (what.endswith(".json") and Path(what).is_file()):
+        from codereef.cli.external import external_data, find_external
         from codereef.home import Home
         from codereef.record.history import History
 
-        result = History(Home.default().results).find(what)
+        history = History(Home.default().results)
+        external = find_external(history, what)
+        if external is not None:
+            if as_json:
+                print_json({"id": external.id, **external.document})
+            else:
+                from codereef.record.quantities import quantity
+
+                print_tree(external_data(external, quantity))
+            return
+        result = history.find(what)
         if as_json:
             print_json({"id": result.id, **result.document})
         else:

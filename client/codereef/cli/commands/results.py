@@ -1,22 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cr results`, `cr compare` and `cr export`."""
+"""`cr results` and `cr compare`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from codereef.cli.commands.shared import (
-    FILE,
-    complete_component,
-    complete_result,
-    read_variants,
-    session,
-    variant_option,
-)
+from codereef.cli.commands.shared import FILE, complete_component, complete_result
 from codereef.cli.edge import note, print_json, shared_options, table
 from codereef.home import Home
 
@@ -129,7 +122,12 @@ def save_plot(results: Sequence[Result], path: Path) -> None:
     write_atomic(path, svg, what="the plot")
 
 
-def _selected(solution: str | None, limit: int | None) -> list[Result]:
+def selected(solution: str | None, limit: int | None = None) -> list[Result]:
+    """Return the results of a solution, or all, oldest first; of them the newest where there is a limit.
+
+    Raises:
+        NotFoundError: the solution has none.
+    """
     found = list(_history().all())
     if solution:
         name = solution.split(":")[-1].split("@")[0]
@@ -142,7 +140,7 @@ def _selected(solution: str | None, limit: int | None) -> list[Result]:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cr results\n  cr results demo-object-detection --plot frontier.svg\n  cr results --json"
+    epilog="\b\nExamples:\n  cr results\n  cr results demo-object-detection --plot frontier.svg\n  cr results --json\n  cr results --external mobilenet"
 )
 @click.argument("solution", required=False, shell_complete=complete_component("solution"))
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the newest.")
@@ -151,10 +149,20 @@ def _selected(solution: str | None, limit: int | None) -> list[Result]:
     type=FILE,
     help="Save a Pareto plot as SVG: the newest results on the same data, load and machine.",
 )
+@click.option(
+    "--external",
+    is_flag=True,
+    help="List results of other tools that were imported; SOLUTION is then a part of what was measured, or on what.",
+)
 @shared_options
-def results(solution: str | None, limit: int | None, plot: Path | None, as_json: bool) -> None:
+def results(solution: str | None, limit: int | None, plot: Path | None, external: bool, as_json: bool) -> None:
     """List the results of this machine, oldest first."""
-    found = _selected(solution, limit)
+    if external:
+        from codereef.cli.external import list_external
+
+        list_external(solution, limit, plot, as_json)
+        return
+    found = selected(solution, limit)
     for path in _history().damaged():
         note(f"note: {path} is damaged and was left out")
     if plot is not None:
@@ -177,9 +185,11 @@ def results(solution: str | None, limit: int | None, plot: Path | None, as_json:
 @shared_options
 def compare(a: str, b: str, as_json: bool) -> None:
     """Compare result B with result A: faster, slower or no measurable difference, and what differed."""
+    from codereef.cli.external import refuse_external
     from codereef.record.compare import compare_results
 
     history = _history()
+    refuse_external(history, a, b)
     comparison = compare_results(history.find(a), history.find(b), history.all())
     if as_json:
         print_json(comparison.as_dict())
@@ -202,96 +212,3 @@ def compare(a: str, b: str, as_json: bool) -> None:
         click.echo(table([[d.what, d.a, d.b] for d in comparison.differences], ["differs in", "A", "B"]))
     else:
         click.echo("Nothing else differs in graph, options or machine.")
-
-
-#: Format -> what it is written from.
-_EXPORTS = {"csv": "results", "json": "results"} | dict.fromkeys(
-    ("sbom", "requirements", "conda", "dockerfile"), "lock"
-)
-
-
-@click.command(
-    epilog="\b\nExamples:\n  cr export --csv > results.csv\n  cr export demo-object-detection --json --output results.json\n"
-    "  cr export demo-object-detection --format sbom --output demo.cdx.json\n"
-    "  cr export demo-object-detection --format requirements --target linux-aarch64-gnu"
-)
-@click.argument("solution", required=False, shell_complete=complete_component("solution"))
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(list(_EXPORTS)),
-    help="csv and json: results. sbom (CycloneDX), requirements, conda and dockerfile: the lock of SOLUTION.",
-)
-@click.option("--csv", "as_csv", is_flag=True, help="The same as --format csv: one line a result.")
-@click.option("--output", type=FILE, help="Write to a file instead of standard output.")
-@click.option("--target", metavar="TRIPLE", help="Which target's graph of the lock; this machine's by default.")
-@variant_option
-@click.option(
-    "-C",
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    show_default="here",
-    help="Folder that holds the solution's folder.",
-)
-@shared_options
-def export(
-    solution: str | None,
-    format_: str | None,
-    as_csv: bool,
-    output: Path | None,
-    target: str | None,
-    variants: tuple[str, ...],
-    all_variants: bool,
-    directory: Path,
-    as_json: bool,
-) -> None:
-    """Write results as CSV or JSON (whole documents, with samples), or the lock of SOLUTION for other tools."""
-    from codereef.disk import write_atomic
-    from codereef.errors import UsageError
-
-    chosen = {*([format_] if format_ else []), *(["csv"] if as_csv else [])}
-    # With a format of its own, --json only says how an error is to be told.
-    chosen |= {"json"} if as_json and not chosen else set()
-    if len(chosen) != 1 or (as_json and as_csv):
-        raise UsageError(
-            "Give one of --csv, --json and --format."
-            if not chosen
-            else "Two formats are asked for, and one is written.",
-            hint="--csv suits spreadsheets; --json has everything; --format sbom, requirements, conda and dockerfile are for locks.",
-        )
-    kind = chosen.pop()
-    of_lock = _EXPORTS[kind] == "lock"
-    if not of_lock and (target or variants or all_variants):
-        raise UsageError(f"--target and --variant choose from a lock, and {kind} is written from results.")
-    if of_lock and solution is None:
-        raise UsageError(
-            f"--format {kind} is written from a lock: name the SOLUTION.", hint=f"cr export SOLUTION --format {kind}"
-        )
-    if of_lock:
-        from codereef.workspace.exporting import export as export_lock
-
-        wanted = {} if all_variants else read_variants(variants)
-        text = export_lock(session(), str(solution), directory, kind, target=target or "", variants=wanted)
-        what = kind
-    else:
-        text, what = _export_results(solution, kind)
-    if output is not None:
-        write_atomic(output, text, what=f"the {what}")
-        note(f"{what} written to {output}")
-    else:
-        click.echo(text, nl=False)
-
-
-def _export_results(solution: str | None, kind: str) -> tuple[str, str]:
-    """Return results as text, and what it is for people."""
-    from codereef.canonical import pretty_json
-    from codereef.record.summary import to_csv
-
-    found = _selected(solution, None)
-    data: dict[str, Any] = {
-        "format": "codereef-results/1",
-        "results": [{"id": r.id, "document": r.document} for r in found],
-    }
-    text = to_csv(found) if kind == "csv" else pretty_json(data)
-    return text, f"{len(found)} result{'s' if len(found) != 1 else ''}"
