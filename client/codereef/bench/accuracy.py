@@ -18,7 +18,7 @@ from codereef.errors import RunError
 
 _COCO_STATS = {"mAP": 0, "AP50": 1, "AP75": 2}
 _DRAWS = 200
-_FEWEST_IMAGES = 10  # below it, drawing images again says nothing
+FEWEST_IMAGES = 10  # below it, drawing images again says nothing
 
 
 def coco_metrics(
@@ -28,7 +28,19 @@ def coco_metrics(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[dict[str, Metric], str]:
-    """mAP, AP50 and AP75 of detections.
+    """Metrics of detections, and the version of pycocotools; see `coco_draws`."""
+    metrics, version, _ = coco_draws(truth, detections, image_ids, confidence, seed)
+    return metrics, version
+
+
+def coco_draws(
+    truth: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    image_ids: Sequence[int],
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[dict[str, Metric], str, list[dict[str, float]]]:
+    """mAP, AP50 and AP75 of detections, with their values in each draw of the bootstrap.
 
     Args:
         truth: a COCO instances file, decoded.
@@ -41,7 +53,9 @@ def coco_metrics(
     same sort: percentile bootstrap over images (Efron and Tibshirani, 1993, ch. 13), 200 draws.
 
     Returns:
-        The metrics, and the version of pycocotools.
+        The metrics, the version of pycocotools, and their values in each draw of images. The same seed and number
+        of images give the same draws, so that those of two sets of detections are paired; there are none under
+        ten images.
 
     Raises:
         RunError: pycocotools is absent.
@@ -81,7 +95,8 @@ def coco_metrics(
         evaluation.accumulate()
         evaluation.summarize()
         values = {name: float(evaluation.stats[place]) for name, place in _COCO_STATS.items()}
-        intervals = _bootstrap(evaluation, confidence, seed) if len(chosen) >= _FEWEST_IMAGES else {}
+        draws = _draws(evaluation, seed) if len(chosen) >= FEWEST_IMAGES else []
+    intervals = _intervals(draws, confidence)
     method = f"pycocotools {version} COCOeval bbox"
     metrics = {}
     for name, value in values.items():
@@ -97,7 +112,7 @@ def coco_metrics(
             confidence=confidence if interval else None,
             reason="the evaluated images have no annotated objects" if absent else None,
         )
-    return metrics, version
+    return metrics, version, draws
 
 
 class _Shares:
@@ -160,13 +175,18 @@ class _Shares:
         return {name: float(np.nanmean(part)) for name, part in parts.items()}
 
 
-def _bootstrap(evaluation: Any, confidence: float, seed: int) -> dict[str, tuple[float, float]]:
-    """Intervals of the metrics when the images are drawn again with replacement."""
+def _draws(evaluation: Any, seed: int) -> list[dict[str, float]]:
+    """The metrics when the images are drawn again with replacement, once for each draw."""
     import numpy as np
 
     shares, images = _Shares(evaluation), len(evaluation.params.imgIds)
     generator = np.random.default_rng(seed)
-    draws = [shares.metrics(generator.integers(0, images, images).tolist()) for _ in range(_DRAWS)]
+    return [shares.metrics(generator.integers(0, images, images).tolist()) for _ in range(_DRAWS)]
+
+
+def _intervals(draws: Sequence[Mapping[str, float]], confidence: float) -> dict[str, tuple[float, float]]:
+    import numpy as np
+
     tail = (1 - confidence) / 2
     intervals = {}
     for name in _COCO_STATS:

@@ -64,11 +64,13 @@ class Measured:
         document: the result, not yet in the history.
         predictions: what the program predicted, or None.
         tail: last lines of the program's standard error.
+        pitfalls: what the action `pitfalls` found, or None.
     """
 
     document: dict[str, Any]
     predictions: Any
     tail: tuple[str, ...]
+    pitfalls: Any = None
 
 
 def _now() -> str:
@@ -130,7 +132,8 @@ def measure(
         index: the components.
         installed: where everything is.
         home: the client's home.
-        action: `run`, `benchmark` or `validate`; its settings are those of `benchmark` where the solution has none.
+        action: `run`, `benchmark`, `validate` or `pitfalls`; its settings are those of `benchmark` where the
+            solution has none.
         given: program options from the user, as text.
         timeout: seconds; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
@@ -182,6 +185,7 @@ def measure(
         response = _read_object(output / "response.json")
         partial = _read_object(output / "samples.partial.json")
         predictions = _read_json(output / "predictions.json") or None
+        pitfalls = _read_json(output / "pitfalls.json") or None
     after = machine_state()
     document = _document(
         lock,
@@ -212,7 +216,7 @@ def measure(
     )
     _check_measured(document)
     document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, machine)]))
-    return Measured(document, predictions, outcome.tail)
+    return Measured(document, predictions, outcome.tail, pitfalls)
 
 
 def _check_measured(document: dict[str, Any]) -> None:
