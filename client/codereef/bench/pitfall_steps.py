@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from codereef.bench.arguments import Arguments
-from codereef.bench.geometry import Geometry
 from codereef.bench.steps_in import STEPS, Picture, Step
 
 Array = npt.NDArray[Any]
@@ -27,7 +26,7 @@ def _decode_fast(state: Picture, args: Arguments) -> Picture:
     with Image.open(state.path) as image:
         if image.format == "JPEG":
             image.decoderconfig = (1, 1)  # scale, and the flag for both that Pillow itself never sets
-        return _decoded(state, image, args, image.size)
+        return _decoded(state, image, args)
 
 
 def _decode_scaled(state: Picture, args: Arguments) -> Picture:
@@ -37,19 +36,19 @@ def _decode_scaled(state: Picture, args: Arguments) -> Picture:
     to = args.size("to")
     assert to is not None
     with Image.open(state.path) as image:
-        size = image.size
         image.draft("L" if args.text("color") == "L" else "RGB", (to[1], to[0]))  # does nothing to other formats
-        return _decoded(state, image, args, size)
+        return _decoded(state, image, args)
 
 
-def _decoded(state: Picture, image: Any, args: Arguments, size: tuple[int, int]) -> Picture:
+def _decoded(state: Picture, image: Any, args: Arguments) -> Picture:
     """The state after a decoder of ours; what cannot be decoded never comes here, for the right pipeline has failed."""
     color = args.text("color")
     array = np.asarray(image.convert("L" if color == "L" else "RGB"))
     array = array[:, :, None] if color == "L" else array[:, :, ::-1] if color == "BGR" else array
     # A box of the model still means a place in the whole image.
-    geometry = Geometry(*size).resized(array.shape[1], array.shape[0])
-    return replace(state, array=np.ascontiguousarray(array), geometry=geometry, channel_axis=-1)
+    right = STEPS["decode"](state, Arguments("decode", {"color": color}))
+    geometry = right.geometry.resized(array.shape[1], array.shape[0])
+    return replace(right, array=np.ascontiguousarray(array), geometry=geometry)
 
 
 def _resize_area(state: Picture, args: Arguments) -> Picture:

@@ -227,6 +227,7 @@ _METHODS = {
     "bicubic": "bicubic without a low-pass filter, as OpenCV does",
     "bilinear-antialias": "bilinear with a low-pass filter, as Pillow does",
     "bicubic-antialias": "bicubic with a low-pass filter, as Pillow does",
+    "area": "averaging areas, as OpenCV's INTER_AREA does",
 }
 
 
@@ -245,11 +246,11 @@ def _resizing(steps: Steps) -> Iterator[_Change]:
                 "resize",
                 _with(steps, place, _but(step, method=method)),
             )
-    if name == "resize":
+    if name == "resize" and "area" not in resample.POINT_METHODS and values["method"] != "area":
         size = {key: value for key, value in values.items() if key != "method"}
         yield _Change(
             "resize-area",
-            f"Resized by averaging areas, as OpenCV's INTER_AREA; declared is {values['method']}.",
+            f"Resized by {_METHODS['area']}; declared is {values['method']}.",
             "resize",
             _with(steps, place, {"pitfall-resize-area": size}),
         )
@@ -439,7 +440,7 @@ def _labels(spec: OutputSpec) -> Iterator[_Change]:
     shifted: Step = {name: {**values, "offset": wrong}}
     yield _Change(
         "label-offset",
-        f"Classes off by one ({wrong:+d} instead of {offset:+d}), as with 1,000 classes for 1,001 with background.",
+        f"Classes off by one ({wrong:+d} instead of {offset:+d}), as where background is counted and should not be.",
         "labels",
         (*steps, shifted) if place is None else _with(steps, place, shifted),
     )

@@ -10,14 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from codereef.bench.datasets import Dataset, Item
-from codereef.bench.detections import Detections
-from codereef.bench.geometry import Geometry
 from codereef.bench.options import Options
 from codereef.bench.pipeline import Pipeline, Prepared
 from codereef.bench.pitfall_steps import KNOWN
@@ -26,15 +24,15 @@ from codereef.bench.pitfalls_score import Scored, agreement, change, score_of
 from codereef.bench.request import Request
 from codereef.bench.response import Metric, Progress, Response, write_json
 from codereef.bench.steps_in import Preprocessor
-from codereef.bench.steps_out import Postprocessor, Ranking
+from codereef.bench.steps_out import Postprocessor
 from codereef.bench.tasks import Task, task_for
 from codereef.errors import CrError, MetadataError
 
 Array = npt.NDArray[Any]
-Output = Union[Detections, Ranking]
 FILE = "pitfalls.json"
-#: Seconds for the images where no number is asked for; loading and scoring come on top.
-BUDGET = 45.0
+#: Seconds for images and scoring where no number of images is asked for; starting and loading come on top.
+BUDGET = 50.0
+_PRICED = 10  # images after which scoring is first tried out, to know what it will take
 
 
 @dataclass
@@ -89,10 +87,8 @@ class _Contender:
             self.same += 1
         # What the model is handed is the same: so is what it answers.
         answered = pipeline.invoke(feeds) if changed else outputs
-        self.task.add(item, self._finish(pipeline, answered, geometry))
-
-    def _finish(self, pipeline: Pipeline, outputs: Mapping[str, Array], geometry: Geometry) -> Output:
-        return pipeline.finish(outputs, geometry) if self.after is None else self.after(outputs, geometry)
+        finish = self.after or pipeline.finish
+        self.task.add(item, finish(answered, geometry))
 
     def distance(self) -> Optional[Metric]:
         """How far the tensors are off: None for a mistake of the outputs."""
@@ -135,7 +131,8 @@ def measure_pitfalls(
     ]
     task = task_for(task_name, dataset)
     items = dataset.items[: options.accuracy_limit or len(dataset.items)]
-    done = _over_images(items, options.accuracy_limit == 0, contenders, task, pipeline, progress)
+    clock = _Clock(dataset, options.confidence, len(contenders) + 1) if options.accuracy_limit == 0 else None
+    done = _over_images(items, clock, contenders, task, pipeline, progress)
     progress.say("scoring", 0, len(contenders) + 1)
     predictions = task.predictions()
     right = score_of(task, dataset, predictions, options.confidence)
@@ -179,22 +176,48 @@ def _contender(pitfall: Pitfall, request: Request, pipeline: Pipeline, task: Tas
     return _Contender(pitfall, task, before, after)
 
 
+class _Clock:
+    """Tells whether there is time for one image more, and for scoring all pipelines afterwards.
+
+    Args:
+        dataset: the truth.
+        confidence: level of the intervals.
+        pipelines: how many are to be scored.
+    """
+
+    def __init__(self, dataset: Dataset, confidence: float, pipelines: int) -> None:
+        self._dataset, self._confidence, self._pipelines = dataset, confidence, pipelines
+        self._begin = time.monotonic()
+        self._priced, self._price = 0, 0.0
+
+    def share(self, done: int, task: Task) -> float:
+        """The part of the time that is spent once another image is done; over 1 there is none left for it."""
+        if done >= max(_PRICED, 2 * self._priced):
+            before = time.monotonic()
+            score_of(task, self._dataset, task.predictions(), self._confidence)
+            self._priced, self._price = done, time.monotonic() - before
+        scoring = self._price * self._pipelines * done / self._priced if self._priced else 0.0
+        images = (time.monotonic() - self._begin) * (done + 1) / done if done else 0.0
+        return (images + scoring) / BUDGET
+
+
 def _over_images(
     items: Sequence[Item],
-    timed: bool,
+    clock: Optional[_Clock],
     contenders: Sequence[_Contender],
     task: Task,
     pipeline: Pipeline,
     progress: Progress,
 ) -> int:
-    """Take images through every pipeline; returns how many."""
-    begin = time.monotonic()
+    """Take images through every pipeline; returns how many, which are fewer than all where the time ends."""
     for done, item in enumerate(items):
-        spent = time.monotonic() - begin
-        if timed and done and spent * (done + 1) / done > BUDGET:
-            return done
         share = done / len(items)
-        progress.say("pitfalls", done, len(items), max(share, spent / BUDGET) if timed else share)
+        if clock is not None:
+            spent = clock.share(done, task)
+            if done and spent > 1:
+                return done
+            share = max(share, spent)
+        progress.say("pitfalls", done, len(items), min(share, 1.0))
         right = pipeline.prepare(item)
         outputs = pipeline.invoke(right.feeds)
         task.add(item, pipeline.finish(outputs, right.geometry))
@@ -229,8 +252,8 @@ def _row(
     if contender.failure:
         return {**row, "error": contender.failure}
     ours = contender.task.predictions()
-    scored = score_of(contender.task, dataset, ours, options.confidence)
     alike = contender.same == len(predictions)
+    scored = right if alike else score_of(contender.task, dataset, ours, options.confidence)
     moved = {name: change(right, scored, name, options.confidence, alike=alike) for name in right.metrics}
     distance = contender.distance()
     row.update(
