@@ -54,7 +54,9 @@ def bars_of(document: Mapping[str, Any]) -> tuple[str, float, list[Bar]]:
     return metric or "agreement with the right pipeline", right, bars
 
 
-def pitfalls_svg(axis: str, right: float, bars: Sequence[Bar], *, title: str, subtitle: str) -> str:
+def pitfalls_svg(
+    axis: str, right: float, bars: Sequence[Bar], *, title: str, subtitle: str, level: float = 95.0
+) -> str:
     """Return the plot.
 
     Args:
@@ -63,6 +65,7 @@ def pitfalls_svg(axis: str, right: float, bars: Sequence[Bar], *, title: str, su
         bars: from top to bottom.
         title: first line.
         subtitle: second line: dataset, images and runtime.
+        level: of the intervals, in per cent.
     """
     ends = [right, *(b.value for b in bars), *(end for b in bars for end in (b.interval or ()))]
     # Shares end at 1, and an interval that reaches below 0 says no more than one that reaches 0.
@@ -80,8 +83,8 @@ def pitfalls_svg(axis: str, right: float, bars: Sequence[Bar], *, title: str, su
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         f'<text x="20" y="28" font-size="17" font-weight="600" fill="#111">{escape(title)}</text>',
         f'<text x="20" y="48" fill="#555">{escape(subtitle)}</text>',
-        '<text x="20" y="68" fill="#555">filled: certainly worse · outlined: within the 95 % interval of no change</text>',
-        f'<text x="{WIDTH - 20}" y="{TOP - 10}" text-anchor="end" font-size="12" fill="#555">agreement</text>',
+        f'<text x="20" y="68" fill="#555">lines: {level:g} % interval of the change · filled: all of it is worse · outlined: not all of it is</text>',
+        f'<text x="{WIDTH - 20}" y="{TOP - 12}" text-anchor="end" fill="#555">agreement</text>',
     ]
     for tick in ticks(0.0, high):
         out.append(f'<path d="M{px(tick):.1f} {TOP}V{floor}" stroke="#e8e8e8"/>')
@@ -91,8 +94,10 @@ def pitfalls_svg(axis: str, right: float, bars: Sequence[Bar], *, title: str, su
     out.append(
         f'<path d="M{px(right):.1f} {TOP - 6}V{floor}" stroke="#111" stroke-width="1.5" stroke-dasharray="5 4"/>'
     )
+    # At the far end the text would run into the column of agreements.
+    anchor, shift = ("end", 6) if px(right) > (LEFT + WIDTH - RIGHT) / 2 else ("start", -6)
     out.append(
-        f'<text x="{px(right):.1f}" y="{TOP - 12}" text-anchor="middle" font-weight="600" fill="#111">'
+        f'<text x="{px(right) + shift:.1f}" y="{TOP - 12}" text-anchor="{anchor}" font-weight="600" fill="#111">'
         f"right pipeline {right:.3f}</text>"
     )
     middle = (LEFT + WIDTH - RIGHT) / 2

@@ -213,4 +213,5 @@ def _save_plot(document: dict[str, Any], path: Path) -> None:
     )
     title = f"What mistakes would do to {document['model'].removeprefix('model:')}"
     axis, right, bars = bars_of(document)
-    write_atomic(path, pitfalls_svg(axis, right, bars, title=title, subtitle=subtitle), what="the plot")
+    level = document["options"].get("confidence", 0.95) * 100
+    write_atomic(path, pitfalls_svg(axis, right, bars, title=title, subtitle=subtitle, level=level), what="the plot")
