@@ -72,7 +72,9 @@ class _Contender:
         """Handle one image, given what the right pipeline made of it."""
         feeds, geometry = dict(right.feeds), right.geometry
         for name, steps in self.before.items():
-            feeds[name], geometry = steps(item.path)
+            feeds[name], here = steps(item.path)
+            if name == next(iter(right.feeds)):  # outputs are about the first image
+                geometry = here
         changed = False
         for name in self.before:
             ours, theirs = feeds[name], right.feeds[name]
