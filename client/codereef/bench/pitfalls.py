@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The classic mistakes around a model, derived from its manifest.
 
-Each is what people really do wrong when they write the pre- or post-processing by hand (Li et al., "The Design and
-Implementation of a Scalable DL Benchmarking Platform", arXiv:1911.08031, section 4.1 and table 1): one change of
-the declared steps, everything else stays as declared. Where the vocabulary of steps can say it, it is said with it;
-where not, with a step of `codereef.bench.pitfall_steps`, whose names begin with `pitfall-`.
+Each is what people really do wrong when they write the pre- or post-processing by hand (the MLModelScope paper has
+a table of some of them): one change of the declared steps, everything else stays as declared. Where the vocabulary of
+steps can say it, it is said with it; where not, with a step of `codereef.bench.pitfall_steps`, whose names begin with
+`pitfall-`.
 
 Nothing is measured here; `codereef.bench.pitfalls_run` does that.
 """
