@@ -25,10 +25,12 @@ from codereef.pack.format import from_document as pack_from_document
 from codereef.pack.format import to_document as pack_to_document
 from codereef.record.history import FORMAT as RESULT_FORMAT
 from codereef.record.history import load_result_file, result_id
+from codereef.record.pitfalls_plot import bars_of, pitfalls_svg
 from codereef.record.summary import row, to_csv
 from codereef.repo.folder import CACHE_FORMAT
 from codereef.repo.registry import layout
 from codereef.repo.sources import LIST_FORMAT
+from codereef.run.pitfalls import FORMAT as PITFALLS_FORMAT
 from codereef.store.roots import FORMAT as ROOT_FORMAT
 from codereef.store.use import FORMAT as USE_FORMAT
 from codereef.trust.keys import KEY_FORMAT
@@ -44,6 +46,7 @@ RESULT_1 = SAMPLES / "result-1.json"
 PACK_1 = SAMPLES / "pack-1.json"
 EXTERNAL_1 = SAMPLES / "external-1.json"
 EXTERNAL_1_ID = "729c4a6f7710a43ba5418de163613e2b1626fadd32bd34c733fff2343b88f1ba"
+PITFALLS_1 = SAMPLES / "pitfalls-1.json"
 RESULT_1_ID = "7324f2b5cd829af416de292788797170e92e7d88e03c2f04c6487e4aaa19005e"
 
 SECTIONS = ("Structure", "Backward compatibility", "Forward compatibility", "Rewrite policy", "Version history")
@@ -62,6 +65,7 @@ WRITTEN_BY_THE_CODE = {
         ROTATION_FORMAT,
     ],
     "pack.md": [PACK_FORMAT],
+    "pitfalls.md": [PITFALLS_FORMAT],
     "terms.md": [TERMS_FORMAT],
     "build.md": ["urn:codereef:schema:package:1"],
     "failure.md": [FAILURE_FORMAT],
@@ -119,6 +123,14 @@ def test_the_list_of_a_pack_of_format_1_is_read_whole() -> None:
     assert pack_to_document(manifest) == document
 
 
+def test_pitfalls_of_format_1_are_read_and_drawn() -> None:
+    document = json.loads(PITFALLS_1.read_bytes())
+    check(document, "pitfalls", PITFALLS_1)
+    axis, right, bars = bars_of(document)
+    assert (axis, len(bars)) == ("mAP", 20) and right == pytest.approx(0.7768, abs=1e-3)
+    assert "bgr-for-rgb" in pitfalls_svg(axis, right, bars, title="t", subtitle="s")
+
+
 def test_the_lock_inside_a_result_of_format_1_is_a_lock() -> None:
     document = json.loads(RESULT_1.read_bytes())
     check(document["lock"], "lock", RESULT_1)
@@ -134,7 +146,7 @@ def test_an_external_result_of_format_1_is_read_and_keeps_its_identity() -> None
     assert document["metrics"]["latency_p90"]["value"] == pytest.approx(0.163267343)
 
 
-@pytest.mark.parametrize("sample", [LOCK_1, LOCK_2, RESULT_1], ids=lambda path: path.name)
+@pytest.mark.parametrize("sample", [LOCK_1, LOCK_2, RESULT_1, PITFALLS_1], ids=lambda path: path.name)
 def test_a_sample_holds_no_path_and_no_address(sample: Path) -> None:
     def texts(value: object) -> list[str]:
         if isinstance(value, dict):

@@ -15,7 +15,7 @@ from codereef.errors import RunError, UsageError
 from codereef.home import Home
 from codereef.install.execute import Installed
 from codereef.lock.build import build_lock
-from codereef.lock.model import environment_key
+from codereef.lock.model import Lock, environment_key
 from codereef.meta.schemas import problems
 from codereef.record.history import History
 from codereef.repo.index import Index
@@ -42,8 +42,8 @@ WRITE = "(out / 'response.json').write_text(json.dumps(" + repr(GOOD) + "))\n"
 PARTIAL = "(out / 'samples.partial.json').write_text(json.dumps({'samples': {'latency': {'unit': 's', 'values': [0.5, 0.25]}}}))\n"
 
 
-def measured(tmp_path: Path, code: str, **more: Any) -> Measured:
-    """Measure with a program of this code; whatever comes of it must be a result that can be kept."""
+def world(tmp_path: Path, code: str, options: dict[str, Any]) -> tuple[Lock, Index, Installed]:
+    """A lock whose program is this code, its components, and where they are installed."""
     needs = {
         "model": {"needs": "model:net"},
         "data": {"needs": "dataset:pictures"},
@@ -51,7 +51,7 @@ def measured(tmp_path: Path, code: str, **more: Any) -> Measured:
     }
     components = [
         solution(deps=needs, actions={"benchmark": {"options": {"threads": 2}}}),
-        program(options=OPTIONS),
+        program(options=options),
         model(),
         dataset(),
         package("ort-wheel", "lib.onnxruntime", ["1.20.0"]),
@@ -64,10 +64,14 @@ def measured(tmp_path: Path, code: str, **more: Any) -> Measured:
     (tmp_path / "program" / "main.py").write_text(HEAD + code)
     folders = {key: tmp_path / ("program" if "program:" in key else "data") for key in lock.nodes}
     installed = Installed(folders, {name: Path(sys.executable) for name in environments}, ())
+    return lock, Index(tuple(components)), installed
+
+
+def measured(tmp_path: Path, code: str, **more: Any) -> Measured:
+    """Measure with a program of this code; whatever comes of it must be a result that can be kept."""
+    lock, index, installed = world(tmp_path, code, OPTIONS)
     arguments: dict[str, Any] = {"action": "benchmark", "given": {}, **more}
-    done = measure(
-        lock, lock.configurations[0], Index(tuple(components)), installed, Home(tmp_path / "home"), **arguments
-    )
+    done = measure(lock, lock.configurations[0], index, installed, Home(tmp_path / "home"), **arguments)
     assert problems(json.loads(json.dumps(done.document)), "result") == []
     assert History(tmp_path / "results").add(done.document).id
     return done

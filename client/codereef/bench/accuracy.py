@@ -18,7 +18,7 @@ from codereef.errors import RunError
 
 _COCO_STATS = {"mAP": 0, "AP50": 1, "AP75": 2}
 _DRAWS = 200
-_FEWEST_IMAGES = 10  # below it, drawing images again says nothing
+FEWEST_IMAGES = 10  # below it, drawing images again says nothing
 
 
 def coco_metrics(
@@ -28,7 +28,19 @@ def coco_metrics(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[dict[str, Metric], str]:
-    """mAP, AP50 and AP75 of detections.
+    """Metrics of detections, and the version of pycocotools; see `coco_draws`."""
+    metrics, version, _ = coco_draws(truth, detections, image_ids, confidence, seed)
+    return metrics, version
+
+
+def coco_draws(
+    truth: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    image_ids: Sequence[int],
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[dict[str, Metric], str, list[dict[str, float]]]:
+    """mAP, AP50 and AP75 of detections, with their values in each draw of the bootstrap.
 
     Args:
         truth: a COCO instances file, decoded.
@@ -41,7 +53,9 @@ def coco_metrics(
     same sort: percentile bootstrap over images (Efron and Tibshirani, 1993, ch. 13), 200 draws.
 
     Returns:
-        The metrics, and the version of pycocotools.
+        The metrics, the version of pycocotools, and their values in each draw of images. The same seed and number
+        of images give the same draws, so that those of two sets of detections are paired; there are none under
+        ten images.
 
     Raises:
         RunError: pycocotools is absent.
@@ -81,7 +95,8 @@ def coco_metrics(
         evaluation.accumulate()
         evaluation.summarize()
         values = {name: float(evaluation.stats[place]) for name, place in _COCO_STATS.items()}
-        intervals = _bootstrap(evaluation, confidence, seed) if len(chosen) >= _FEWEST_IMAGES else {}
+        draws = _draws(evaluation, seed) if len(chosen) >= FEWEST_IMAGES else []
+    intervals = _intervals(draws, confidence)
     method = f"pycocotools {version} COCOeval bbox"
     metrics = {}
     for name, value in values.items():
@@ -97,7 +112,7 @@ def coco_metrics(
             confidence=confidence if interval else None,
             reason="the evaluated images have no annotated objects" if absent else None,
         )
-    return metrics, version
+    return metrics, version, draws
 
 
 class _Shares:
@@ -108,42 +123,38 @@ class _Shares:
     """
 
     def __init__(self, evaluation: Any) -> None:
-        import numpy as np
 
         parameters = evaluation.params
         images, areas = len(parameters.imgIds), len(parameters.areaRng)
-        self._recalls = parameters.recThrs
-        self._categories: list[list[tuple[Any, Any, Any, int]]] = []
+        self._images, self._recalls = images, parameters.recThrs
+        self._categories: list[tuple[Any, Any, Any, Any]] = []
         for category in range(len(parameters.catIds)):
-            first = category * areas * images
-            rows = []
-            for entry in evaluation.evalImgs[first : first + images]:
-                if entry is None:
-                    rows.append((np.zeros(0), np.zeros((10, 0), bool), np.zeros((10, 0), bool), 0))
-                    continue
-                matched, ignored = np.asarray(entry["dtMatches"]) > 0, np.asarray(entry["dtIgnore"]) > 0
-                wanted = int(np.sum(np.asarray(entry["gtIgnore"]) == 0))
-                rows.append((np.asarray(entry["dtScores"]), matched & ~ignored, ~matched & ~ignored, wanted))
-            self._categories.append(rows)
+            entries = evaluation.evalImgs[category * areas * images :][:images]
+            self._categories.append(_sorted_once(entries))
 
     def precision(self, chosen: Sequence[int]) -> Any:
-        """Precision by category, IoU threshold and recall threshold, for images by position; NaN without truth."""
+        """Precision by category, IoU threshold and recall threshold, for images by position; NaN without truth.
+
+        An image that is drawn several times counts so many times. Its detections lie side by side in the order of
+        scores, and only the last copy of each matters: before it, a true one has a lower precision than after it,
+        and a false one adds no recall.
+        """
         import numpy as np
 
+        times = np.bincount(np.asarray(chosen, dtype=np.intp), minlength=self._images)
         found = np.full((len(self._categories), 10, len(self._recalls)), np.nan)
-        for number, rows in enumerate(self._categories):
-            taken = [rows[i] for i in chosen]
-            wanted = sum(row[3] for row in taken)
-            if wanted == 0:
+        for number, (image, matched, missed, wanted) in enumerate(self._categories):
+            total = int(wanted @ times)
+            if total == 0:
                 continue
-            order = np.argsort(-np.concatenate([row[0] for row in taken]), kind="mergesort")
-            true = np.cumsum(np.concatenate([row[1] for row in taken], axis=1)[:, order], axis=1)
-            false = np.cumsum(np.concatenate([row[2] for row in taken], axis=1)[:, order], axis=1)
+            weight = times[image]
+            true = np.cumsum(matched * weight, axis=1)
+            false = np.cumsum(missed * weight, axis=1)
             # The envelope: precision at a recall is the best at that recall or a higher one.
             ratio = true / np.maximum(true + false, np.finfo(float).eps)
             envelope = np.maximum.accumulate(ratio[:, ::-1], axis=1)[:, ::-1]
             for threshold in range(10):
-                places = np.searchsorted(true[threshold] / wanted, self._recalls, side="left")
+                places = np.searchsorted(true[threshold] / total, self._recalls, side="left")
                 inside = places < envelope.shape[1]
                 found[number, threshold] = 0.0
                 found[number, threshold, inside] = envelope[threshold, places[inside]]
@@ -160,13 +171,44 @@ class _Shares:
         return {name: float(np.nanmean(part)) for name, part in parts.items()}
 
 
-def _bootstrap(evaluation: Any, confidence: float, seed: int) -> dict[str, tuple[float, float]]:
-    """Intervals of the metrics when the images are drawn again with replacement."""
+def _sorted_once(entries: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
+    """The detections of one category over all images, from the highest score down.
+
+    Returns:
+        The image of each by position, whether it is true and whether it is false at each IoU threshold [10, N], and
+        the number of objects in each image.
+    """
+    import numpy as np
+
+    scores, image = [np.zeros(0)], [np.zeros(0, np.intp)]
+    matched, missed = [np.zeros((10, 0), bool)], [np.zeros((10, 0), bool)]
+    wanted = np.zeros(len(entries), np.intp)
+    for position, entry in enumerate(entries):
+        if entry is None:
+            continue
+        hit, ignored = np.asarray(entry["dtMatches"]) > 0, np.asarray(entry["dtIgnore"]) > 0
+        wanted[position] = np.sum(np.asarray(entry["gtIgnore"]) == 0)
+        scores.append(np.asarray(entry["dtScores"], dtype=float))
+        image.append(np.full(scores[-1].size, position))
+        matched.append((hit & ~ignored).reshape(10, -1))
+        missed.append((~hit & ~ignored).reshape(10, -1))
+    order = np.argsort(-np.concatenate(scores), kind="mergesort")
+    image_of, true, false = np.concatenate(image), np.concatenate(matched, axis=1), np.concatenate(missed, axis=1)
+    return image_of[order], true[:, order], false[:, order], wanted
+
+
+def _draws(evaluation: Any, seed: int) -> list[dict[str, float]]:
+    """The metrics when the images are drawn again with replacement, once for each draw."""
     import numpy as np
 
     shares, images = _Shares(evaluation), len(evaluation.params.imgIds)
     generator = np.random.default_rng(seed)
-    draws = [shares.metrics(generator.integers(0, images, images).tolist()) for _ in range(_DRAWS)]
+    return [shares.metrics(generator.integers(0, images, images).tolist()) for _ in range(_DRAWS)]
+
+
+def _intervals(draws: Sequence[Mapping[str, float]], confidence: float) -> dict[str, tuple[float, float]]:
+    import numpy as np
+
     tail = (1 - confidence) / 2
     intervals = {}
     for name in _COCO_STATS:

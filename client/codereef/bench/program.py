@@ -2,7 +2,8 @@
 """The measuring programs: from a request file to a response file.
 
 Phases of `benchmark`: load, first inference, warm-up, measurement over tensors prepared beforehand, then the
-accuracy pass over the dataset. `validate` leaves the measurement out; `run` handles a few images.
+accuracy pass over the dataset. `validate` leaves the measurement out; `run` handles a few images; `pitfalls`
+measures classic mistakes in place of both.
 
 The phases are rooms of their own: `measuring` and `scoring`.
 """
@@ -23,6 +24,7 @@ from codereef.bench.datasets import open_dataset
 from codereef.bench.measuring import PARTIAL, measure, record_memory
 from codereef.bench.options import parse_options
 from codereef.bench.pipeline import Pipeline, Prepared
+from codereef.bench.pitfalls_run import measure_pitfalls
 from codereef.bench.request import Request, read_request
 from codereef.bench.response import Metric, Progress, Response, write_json
 from codereef.bench.scoring import score
@@ -59,6 +61,11 @@ class Program:
         pipeline = self._load(task)
         first = pipeline.prepare(dataset.items[0])
         self._first_inference(pipeline, first)
+        if self._request.action == "pitfalls":
+            measure_pitfalls(
+                self._task_name, self._request, self._options, pipeline, dataset, self._progress, self._response
+            )
+            return
         if self._request.action == "benchmark":
             measure(pipeline, dataset, self._options, self._progress, self._response, self._request.output)
             if self._request.process[0] > 0:

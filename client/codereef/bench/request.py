@@ -16,7 +16,7 @@ from typing import Any, Optional
 from codereef.errors import UsageError
 
 FORMAT = "codereef-request/1"
-ACTIONS = ("run", "benchmark", "validate")
+ACTIONS = ("run", "benchmark", "validate", "pitfalls")
 MODEL_FORMATS = ("onnx", "tflite")
 ANNOTATION_FORMATS = ("coco", "folders", "labels-csv", "none")
 

@@ -201,13 +201,14 @@ class Preprocessor:
 
     Args:
         steps: the manifest's steps, each an object with one key.
+        known: what carries out each step.
 
     Raises:
         MetadataError: a step is unknown, or its arguments are wrong.
     """
 
-    def __init__(self, steps: Sequence[Mapping[str, Any]]) -> None:
-        self._steps = [only_step(step, STEPS, "input") for step in steps]
+    def __init__(self, steps: Sequence[Mapping[str, Any]], known: Mapping[str, Step] = STEPS) -> None:
+        self._steps = [only_step(step, known, "input") for step in steps]
 
     def __call__(self, path: Path) -> tuple[Array, Geometry]:
         """Turn an image file into the input tensor, with the way back to its pixels.

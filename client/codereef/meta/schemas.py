@@ -35,6 +35,7 @@ SCHEMA_NAMES = (
     "result",
     "external",
     "pack",
+    "pitfalls",
 )
 
 

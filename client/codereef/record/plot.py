@@ -45,7 +45,8 @@ def escape(text: str) -> str:
     )
 
 
-def _ticks(low: float, high: float, count: int = 6) -> list[float]:
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """Return about `count` round numbers from `low` to `high`."""
     span = high - low or abs(high) or 1.0
     raw = span / count
     power = 10.0 ** math.floor(math.log10(raw))
@@ -90,12 +91,12 @@ def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: st
         f'<text x="{LEFT}" y="26" font-size="17" font-weight="600" fill="#111">{escape(title)}</text>',
         f'<text x="{LEFT}" y="46" fill="#555">{escape(subtitle)}</text>',
     ]
-    for tick in _ticks(x0, x1):
+    for tick in ticks(x0, x1):
         out.append(f'<path d="M{px(tick):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#e8e8e8"/>')
         out.append(
             f'<text x="{px(tick):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#555">{tick:g}</text>'
         )
-    for tick in _ticks(y0, y1):
+    for tick in ticks(y0, y1):
         out.append(f'<path d="M{LEFT} {py(tick):.1f}H{WIDTH - RIGHT}" stroke="#e8e8e8"/>')
         out.append(f'<text x="{LEFT - 10}" y="{py(tick) + 4:.1f}" text-anchor="end" fill="#555">{tick:g}</text>')
     out.append(

@@ -42,11 +42,13 @@ class Measured:
         document: the result, not yet in the history.
         predictions: what the program predicted, or None.
         tail: last lines of the program's standard error.
+        pitfalls: what the action `pitfalls` found, or None.
     """
 
     document: dict[str, Any]
     predictions: Any
     tail: tuple[str, ...]
+    pitfalls: Any = None
 
 
 def _now() -> str:
@@ -110,7 +112,8 @@ def measure(
         index: the components.
         installed: where everything is.
         home: the client's home.
-        action: `run`, `benchmark` or `validate`; its settings are those of `benchmark` where the solution has none.
+        action: `run`, `benchmark`, `validate` or `pitfalls`; its settings are those of `benchmark` where the
+            solution has none.
         given: program options from the user, as text.
         timeout: seconds that each process may take; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
@@ -190,7 +193,7 @@ def measure(
     document["metrics"].update(scrubbed(observation.metrics(phases)))
     document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, facts, during)]))
     predictions = next((answer.predictions for answer in answers if answer.predictions), None)
-    return Measured(document, predictions, answers[-1].outcome.tail)
+    return Measured(document, predictions, answers[-1].outcome.tail, answers[0].pitfalls)
 
 
 def _processes(program: Mapping[str, Any], action: str, asked: int | None) -> int:

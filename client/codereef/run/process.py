@@ -46,12 +46,14 @@ class Answer:
         response: its response; empty where it wrote none that can be read.
         partial: samples that it saved on its way.
         predictions: what it predicted, or None.
+        pitfalls: what it found out about mistakes, for the action `pitfalls`, or None.
     """
 
     outcome: Outcome
     response: Mapping[str, Any]
     partial: Mapping[str, Any]
     predictions: Any
+    pitfalls: Any = None
 
     @property
     def status(self) -> str:
@@ -118,6 +120,7 @@ def answer_of(
             _read_object(output / "response.json"),
             _read_object(output / "samples.partial.json"),
             _read_json(output / "predictions.json") or None,
+            _read_json(output / "pitfalls.json") or None,
         )
 
 

@@ -91,7 +91,7 @@ def build_request(
         configuration: the one to run.
         parts: its components.
         installed: where everything is.
-        action: `run`, `benchmark` or `validate`.
+        action: `run`, `benchmark`, `validate` or `pitfalls`.
         options: options in force.
         output: existing, empty folder for the program's files.
         process: which of how many processes it is, from 0; None where there is one.

@@ -59,7 +59,7 @@ def _options(command: Any) -> Any:
     return command
 
 
-def _chosen(
+def chosen_configurations(
     everything: tuple[LockedConfiguration, ...], variants: dict[str, list[str]], host: str
 ) -> list[LockedConfiguration]:
     """Return the configurations that run on this machine and have these variants."""
@@ -108,7 +108,7 @@ def _measure(
 
     current = session()
     _, lock, installed, _ = open_workspace(current, solution, directory)
-    chosen = _chosen(lock.configurations, read_variants(variants), current.host)
+    chosen = chosen_configurations(lock.configurations, read_variants(variants), current.host)
     history = History(current.home.results)
     given = key_values(options, "--option")
     meter = parse_meter(value(current.home, "meter"))
