@@ -4,6 +4,7 @@
 <home>/config.json     settings (`cr config`)
 <home>/store/          content-addressed files and installed folders
 <home>/results/        local history, one file a result
+<home>/explorations/   what was explored, and how far (`cr explore`)
 <home>/queue/          results that wait for a portal
 <home>/repos/          clones of git repositories, and repos.json
 <home>/failures/       what is kept of steps that failed (`cr why-failed`)
@@ -42,6 +43,10 @@ class Home:
     @property
     def results(self) -> Path:
         return self.root / "results"
+
+    @property
+    def explorations(self) -> Path:
+        return self.root / "explorations"
 
     @property
     def queue(self) -> Path:

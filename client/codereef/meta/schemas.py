@@ -34,6 +34,7 @@ SCHEMA_NAMES = (
     "lock",
     "result",
     "pack",
+    "exploration",
 )
 
 
