@@ -185,10 +185,15 @@ def rungs(search: Search, measured: Measured) -> list[Rung]:
         done = not any(_left(search, measured, first + i, field).points for i in range(count))
         if not done or len(field) <= 2:
             return found
-        best = ranked(search, measured, field)[: math.ceil(len(field) / 2)]
+        best = ranked(search, _until(measured, first + count), field)[: math.ceil(len(field) / 2)]
         if len(best) < 2:
             return found
         field, first = tuple(sorted(best)), first + count
+
+
+def _until(measured: Measured, number: int) -> Measured:
+    """Return what was known before a round: a decision that was taken does not change by what came later."""
+    return [[r for r in repetitions if r.round < number] for repetitions in measured]
 
 
 def _rounds(search: Search, measured: Measured, field: Sequence[int], first: int, rung: int) -> int:

@@ -19,8 +19,8 @@ from codereef.lock.model import LockedConfiguration
 from codereef.meta.reference import nearest
 from codereef.run.options import merge_options
 
-#: Points of a grid that are counted one by one; more of them are only sampled from.
-MOST_POINTS = 100_000
+#: A larger space is only sampled from: at a second a point this is three hours a round.
+MOST_POINTS = 10_000
 _KINDS = ("option", "variant")
 
 
@@ -188,7 +188,7 @@ def _configurations(
         if wrong or name not in known:
             raise UsageError(
                 f"Variant {name} of {solution} cannot be `{wrong[0]}`."
-                if wrong
+                if name in known
                 else f"{solution} has no variant `{name}`.",
                 hint=f"It can be {', '.join(known[name])}."
                 if name in known
