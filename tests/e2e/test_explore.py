@@ -197,6 +197,10 @@ def test_pinned_workers_measure_at_once_on_processors_of_their_own(own: Cr) -> N
     done = own("explore", SOLUTION, *TWO, "--repeat", "2", *words, "--workers", "2", "--pinned")
     assert "measure on this machine at the same time" in done.stderr
     assert documents(own)[0]["pinned"] and measured(own) == 4
+    path = next((own.home / "explorations").glob("*.json"))
+    path.write_text(json.dumps({**documents(own)[0], "state": "open"}))
+    alone = own("explore", SOLUTION, "--resume", check=False)
+    assert alone.returncode == 2 and "begun with --pinned" in alone.stderr
     assert [pair for pair in zip(spans(own), spans(own)[1:]) if pair[0][1] > pair[1][0]], "two at a time"
 
 
@@ -294,6 +298,17 @@ def test_a_worker_that_is_killed_costs_one_measurement_and_another_one_goes_on(o
     repetitions = [r for point in documents(own)[0]["points"] for r in point["repetitions"]]
     assert [r["status"] for r in repetitions].count("ok") == 6
     assert [r["status"] for r in repetitions].count("lost") <= 1
+
+
+def test_a_scheduler_that_goes_away_ends_the_exploration_which_is_then_resumed_here(own: Cr, dask: Dask) -> None:
+    dask.worker(cwd=own.cwd)
+    process = own.start("explore", SOLUTION, *TWO, "--repeat", "3", *QUICK, "--scheduler", dask.address)
+    wait_for(own, 1, process)
+    os.killpg(dask.processes[0].pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 10 and "has gone" in errors and "Traceback" not in errors, errors
+    own("explore", SOLUTION, "--resume")
+    assert [[r["status"] for r in p["repetitions"]] for p in documents(own)[0]["points"]] == [["ok"] * 3] * 2
 
 
 def test_ctrl_c_while_workers_measure_ends_cleanly(own: Cr) -> None:

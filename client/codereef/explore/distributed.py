@@ -13,6 +13,7 @@ import math
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -27,8 +28,15 @@ RESOURCE = "measure"
 CONNECT_SECONDS = 15
 #: Seconds without any worker after which an exploration ends; it can be resumed.
 PATIENCE = 60.0
-_POLL = 0.1
-_ASK = 0.5
+_POLL = 0.25
+_ASK = 2.0
+#: What Dask does beside a measurement, on the machine that measures: sample the worker's stack a hundred times a
+#: second, and look fifty times a second whether its event loop keeps up.
+_CALM = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.limit": "1h",
+}
 
 
 def require_distributed() -> Any:
@@ -74,7 +82,7 @@ def local_cluster(count: int) -> Iterator[str]:
     module = require_distributed()
     with tempfile.TemporaryDirectory(prefix="codereef-dask-") as scratch:
         # Ctrl-C goes to the whole process group; the workers are ended by us, when we are done with them.
-        with _ignored_interrupts():
+        with _ignored_interrupts(), import_module("dask").config.set(_CALM):
             try:
                 cluster = module.LocalCluster(
                     n_workers=count,
@@ -84,7 +92,8 @@ def local_cluster(count: int) -> Iterator[str]:
                     host="127.0.0.1",
                     dashboard_address=None,
                     local_directory=scratch,
-                    # A worker that dies is not started again: what killed it would do so again.
+                    # Limits are the measured program's own; its memory is not the worker's.
+                    memory_limit=0,
                     silence_logs=logging.CRITICAL,
                 )
             except (OSError, RuntimeError, TimeoutError) as error:
@@ -100,6 +109,9 @@ def local_cluster(count: int) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _ignored_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -130,7 +142,8 @@ class Workers:
     ) -> None:
         module = require_distributed()
         try:
-            self._client = module.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+            with import_module("dask").config.set(_CALM):
+                self._client = module.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise NetworkError(
                 f"The Dask scheduler at {address} does not answer: {error}.",
@@ -144,6 +157,7 @@ class Workers:
         self._running: dict[str, tuple[Job, Any, str, float]] = {}
         self._alone_since: float | None = None
         self._known: dict[str, str] = {}
+        self._offered: set[str] = set()
         self._asked = -math.inf
 
     def __enter__(self) -> Workers:
@@ -157,7 +171,7 @@ class Workers:
             self._client.close(timeout=5)
 
     def _workers(self) -> dict[str, str]:
-        """Return the host of every worker that may measure, by address; asked for twice a second at most."""
+        """Return the host of every worker that may measure, by address; asked for every two seconds at most."""
         if time.monotonic() - self._asked > _ASK:
             try:
                 info = self._client.sync(self._client.scheduler.identity)
@@ -176,13 +190,18 @@ class Workers:
 
     def names(self) -> Sequence[str]:
         """Return a name for each machine: its host, or the address of a pinned worker."""
+        found = self._machines()
+        self._offered = set(found)
+        return found
+
+    def _machines(self) -> list[str]:
         workers = self._workers()
-        if self._cpus is not None:
-            for address in workers:
-                if address not in self._share and len(self._share) < len(self._cpus):
-                    self._share[address] = self._cpus[len(self._share)]
-            return [address for address in workers if address in self._share]
-        return list(dict.fromkeys(workers.values()))
+        if self._cpus is None:
+            return list(dict.fromkeys(workers.values()))
+        for address in workers:
+            if address not in self._share and len(self._share) < len(self._cpus):
+                self._share[address] = self._cpus[len(self._share)]
+        return [address for address in workers if address in self._share]
 
     def start(self, machine: str, job: Job) -> None:
         address = next((a for a, host in self._workers().items() if machine in (a, host)), machine)
@@ -211,14 +230,12 @@ class Workers:
             RunError: there has been no worker for a minute.
             NetworkError: the scheduler has gone.
         """
-        before = set(self.names())
         while True:
             ended = [f for machine in list(self._running) if (f := self._ended(machine)) is not None]
-            if ended:
+            now = set(self._machines())
+            # What has come since the caller last asked, or come back while it has nothing to wait for.
+            if ended or now - self._offered or (now and not self._running):
                 return ended
-            now = set(self.names())
-            if now - before:
-                return ()
             self._require_workers(bool(now))
             for job, _future, _address, begun in self._running.values():
                 on_update(job, Update(f"measuring for {time.monotonic() - begun:.0f} s", 0, None, None))
@@ -244,9 +261,13 @@ class Workers:
         found: Finished | None = None
         if status == "finished":
             found = _read(job, machine, seconds, future.result())
+        elif status == "error" and type(problem := future.exception()).__name__ != "KilledWorker":
+            found = Finished(job, machine, seconds, refused=_defect(machine, problem))
         elif status in ("error", "lost", "cancelled"):
-            reason = _reason(future) if status == "error" else "its worker went away"
-            found = Finished(job, machine, seconds, error=reason, lost=True)
+            # Where the scheduler is what has gone, that is said, and no point is blamed for it.
+            self._asked = -math.inf
+            self._workers()
+            found = Finished(job, machine, seconds, error="its worker went away", lost=True)
         elif address not in self._workers():
             # Its task is bound to that worker and would wait for it for ever.
             found = Finished(job, machine, seconds, error="its worker went away", lost=True)
@@ -268,7 +289,9 @@ def _read(job: Job, machine: str, seconds: float, answer: Mapping[str, Any]) -> 
     return Finished(job, machine, float(answer["seconds"]), answer["document"])
 
 
-def _reason(future: Any) -> str:
-    error = future.exception()
-    name = type(error).__name__
-    return "its worker died" if name == "KilledWorker" else f"its worker failed: {name}: {error}"
+def _defect(machine: str, problem: BaseException) -> CrError:
+    """Return the error for a worker that cannot run what it is sent at all: it would fail at every point."""
+    return RunError(
+        f"{machine}: its worker failed: {type(problem).__name__}: {problem}.",
+        hint="Install the same version of cr on the worker as here, in the Python that runs `dask worker`.",
+    )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from codereef.errors import UsageError
 from codereef.explore.document import Subject
 from codereef.explore.here import Here
 from codereef.explore.jobs import Machines, graph_of
@@ -49,10 +50,16 @@ def machines(
         say: is told what a user must know of it.
 
     Raises:
-        UsageError: Dask is not installed, or there are fewer processors than pinned workers.
+        UsageError: Dask is not installed, there are fewer processors than pinned workers, or the exploration was
+            begun with pinned workers and would go on without.
         NetworkError: the scheduler does not answer.
         RunError: the workers could not be started.
     """
+    if subject.pinned and place.workers is None:
+        raise UsageError(
+            "The exploration was begun with --pinned, and what is measured otherwise is not like it.",
+            hint="Give --workers as before, or begin another one without --resume.",
+        )
     if place.workers is None and place.scheduler is None:
         yield Here(
             lock,
