@@ -107,6 +107,16 @@ def test_a_machine_that_goes_away_costs_its_measurement_and_another_goes_on(tmp_
     assert statuses.count("lost") == 1 and statuses.count("ok") == 9
 
 
+def test_a_point_that_failed_once_is_not_tried_by_two_machines_at_once(tmp_path: Path) -> None:
+    def answer(machine: str, job: Job, count: int) -> Finished:
+        return Finished(job, machine, 1.0, error="no") if job.point == 0 else good(machine, job, count)
+
+    names = [f"m{i}" for i in range(2)]
+    done = carry_out(exploration(6, repeat=8), Several(names, answer), keeper(tmp_path), Quiet(), {})
+    assert len(done.measured[0]) == 2
+    assert [len(found) for found in done.measured[1:]] == [8] * 5
+
+
 def test_a_machine_that_refuses_is_left_out_and_when_all_do_that_is_the_error(tmp_path: Path) -> None:
     def answer(machine: str, job: Job, count: int) -> Finished:
         return (

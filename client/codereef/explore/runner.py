@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from codereef.errors import CancelledError, CrError, RunError
 from codereef.explore.document import Exploration
 from codereef.explore.jobs import Finished, Job, Machines
-from codereef.explore.search import Repetition, given_up, open_rounds
+from codereef.explore.search import Repetition, failures, given_up, open_rounds
 from codereef.record.history import Result
 from codereef.record.privacy import scrub
 from codereef.run.measure import Update
@@ -74,7 +74,7 @@ def carry_out(
         keeper: where results and document are kept.
         watcher: is told how it goes.
         skip_accuracy: by configuration, the options of a repetition that is not a point's first: its accuracy is
-            known, and is what no repetition changes.
+            known, and no repetition changes it.
 
     Raises:
         CancelledError: the user interrupted.
@@ -126,8 +126,10 @@ def _next(
             if found.number != number if number is not None else found.number in taken:
                 continue
             for index in found.points:
-                if (index, found.number) not in under_way:
-                    point, measured = exploration.points[index], exploration.measured[index]
+                point, measured = exploration.points[index], exploration.measured[index]
+                # What failed once is tried again alone: two machines must not both find that it fails for good.
+                doubtful = failures(measured) > 0 and any(job.point == index for job in busy.values())
+                if (index, found.number) not in under_way and not doubtful:
                     known = any(r.status == "ok" for r in measured)
                     more = skip_accuracy.get(point.configuration, {}) if known else {}
                     # What the user chose himself, for all points or as a dimension, stays as it is.

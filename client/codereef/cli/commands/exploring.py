@@ -55,10 +55,14 @@ class _Shown:
     progress: TerminalProgress
     machines: int = 1
     told: set[int] = field(default_factory=set)
+    #: Of the exploration that was shown last: computed once a measurement, for a program reports while it is measured.
+    shown: tuple[Exploration | None, str, str] = (None, "", "")
 
     def going(self, exploration: Exploration, job: Job, update: Update) -> None:
+        if self.shown[0] is not exploration:
+            self.shown = (exploration, _place(exploration), self._left(exploration))
         share = f" {update.fraction * 100:.0f} %" if update.fraction is not None else ""
-        self.progress.status(f"{_place(exploration)} {job.name}: {update.phase}{share}{self._left(exploration)}")
+        self.progress.status(f"{self.shown[1]} {job.name}: {update.phase}{share}{self.shown[2]}")
 
     def measured(self, exploration: Exploration, finished: Finished, repetition: Repetition) -> None:
         if repetition.status != "ok":
