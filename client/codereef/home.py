@@ -5,6 +5,7 @@
 <home>/store/          content-addressed files and installed folders
 <home>/results/        local history, one file a result
 <home>/external/       results of other tools (`cr import`), one file each
+<home>/explorations/   what was explored, and how far (`cr explore`)
 <home>/queue/          results that wait for a portal
 <home>/repos/          clones of git repositories, and repos.json
 <home>/failures/       what is kept of steps that failed (`cr why-failed`)
@@ -51,6 +52,10 @@ class Home:
     @property
     def external(self) -> Path:
         return self.root / "external"
+
+    @property
+    def explorations(self) -> Path:
+        return self.root / "explorations"
 
     @property
     def queue(self) -> Path:

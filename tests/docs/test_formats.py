@@ -15,6 +15,9 @@ import pytest
 from codereef.bench import request, response
 from codereef.canonical import canonical_json
 from codereef.errors import LockError, MetadataError
+from codereef.explore.document import FORMAT as EXPLORATION_FORMAT
+from codereef.explore.document import from_document as exploration_from_document
+from codereef.explore.document import to_document as exploration_to_document
 from codereef.install.failures import FORMAT as FAILURE_FORMAT
 from codereef.interchange.external import FORMAT as EXTERNAL_FORMAT
 from codereef.lock.model import FORMAT as LOCK_FORMAT
@@ -47,6 +50,7 @@ PACK_1 = SAMPLES / "pack-1.json"
 EXTERNAL_1 = SAMPLES / "external-1.json"
 EXTERNAL_1_ID = "729c4a6f7710a43ba5418de163613e2b1626fadd32bd34c733fff2343b88f1ba"
 PITFALLS_1 = SAMPLES / "pitfalls-1.json"
+EXPLORATION_1 = SAMPLES / "exploration-1.json"
 RESULT_1_ID = "7324f2b5cd829af416de292788797170e92e7d88e03c2f04c6487e4aaa19005e"
 
 SECTIONS = ("Structure", "Backward compatibility", "Forward compatibility", "Rewrite policy", "Version history")
@@ -66,6 +70,7 @@ WRITTEN_BY_THE_CODE = {
     ],
     "pack.md": [PACK_FORMAT],
     "pitfalls.md": [PITFALLS_FORMAT],
+    "exploration.md": [EXPLORATION_FORMAT],
     "terms.md": [TERMS_FORMAT],
     "build.md": ["urn:codereef:schema:package:1"],
     "failure.md": [FAILURE_FORMAT],
@@ -131,6 +136,15 @@ def test_pitfalls_of_format_1_are_read_and_drawn() -> None:
     assert "bgr-for-rgb" in pitfalls_svg(axis, right, bars, title="t", subtitle="s")
 
 
+def test_an_exploration_of_format_1_is_read_whole() -> None:
+    document = json.loads(EXPLORATION_1.read_bytes())
+    check(document, "exploration", EXPLORATION_1)
+    exploration = exploration_from_document("32f43fe6e3bf", document)
+    assert [len(repetitions) for repetitions in exploration.measured] == [2] * 8
+    assert exploration.complete and exploration.points[0].options["threads"] == "1"
+    assert exploration_to_document(exploration) == document
+
+
 def test_the_lock_inside_a_result_of_format_1_is_a_lock() -> None:
     document = json.loads(RESULT_1.read_bytes())
     check(document["lock"], "lock", RESULT_1)
@@ -146,7 +160,7 @@ def test_an_external_result_of_format_1_is_read_and_keeps_its_identity() -> None
     assert document["metrics"]["latency_p90"]["value"] == pytest.approx(0.163267343)
 
 
-@pytest.mark.parametrize("sample", [LOCK_1, LOCK_2, RESULT_1, PITFALLS_1], ids=lambda path: path.name)
+@pytest.mark.parametrize("sample", [LOCK_1, LOCK_2, RESULT_1, PITFALLS_1, EXPLORATION_1], ids=lambda path: path.name)
 def test_a_sample_holds_no_path_and_no_address(sample: Path) -> None:
     def texts(value: object) -> list[str]:
         if isinstance(value, dict):

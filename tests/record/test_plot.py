@@ -39,6 +39,26 @@ def test_the_plot_is_well_formed_and_has_every_label() -> None:
     assert [circle.get("fill") == "#fff" for circle in circles] == [False, False, True], "C is dominated"
 
 
+def test_an_axis_on_which_more_is_better_turns_the_frontier_round() -> None:
+    points = [Point("slow", 100.0, None, 0.6), Point("fast", 200.0, None, 0.6)]
+    svg = ET.fromstring(
+        pareto_svg(points, title="T", subtitle="S", x_name="queries/s", y_name="mAP", x_better="higher")
+    )
+    assert any("queries/s (higher is better" in text for text in texts(svg))
+    circles = [circle for circle in svg.iter("{http://www.w3.org/2000/svg}circle") if circle.get("r") == "9"]
+    assert [circle.get("fill") == "#fff" for circle in circles] == [True, False], "the slow one is dominated"
+
+
+def test_long_labels_have_a_line_of_their_own() -> None:
+    long = [f"format=onnx,precision=fp32,threads={i},batch=64,mode=fast" for i in range(3)]
+    places = [
+        e.get("x")
+        for e in draw([Point(n, 1.0, None, 0.5) for n in long]).iter("{http://www.w3.org/2000/svg}text")
+        if e.text in long
+    ]
+    assert len(places) == 3 and len(set(places)) == 1
+
+
 def test_texts_are_escaped() -> None:
     nasty = "<script>alert('x')</script> & \"y\" \x00\x07\ud800"
     shown = texts(draw([Point(nasty, 1.0, None, 0.5)], title=nasty, subtitle=nasty, x_name=nasty, y_name=nasty))

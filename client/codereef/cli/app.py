@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("Solutions", "measuring", "Run a solution on a few inputs, or a command of yours in its environment."),
     "validate": ("Solutions", "measuring", "Measure accuracy only."),
     "pitfalls": ("Solutions", "pitfalls", "Measure what classic mistakes in the processing would do."),
+    "explore": ("Solutions", "exploring", "Measure many choices of options and variants, and find the best."),
     "plan": ("Solutions", "solutions", "Show what init would reuse, fetch and build."),
     "lock": ("Solutions", "locking", "Write, refresh or check a lock, and install nothing."),
     "outdated": ("Solutions", "locking", "Show what of a lock is not the newest."),

@@ -36,6 +36,7 @@ SCHEMA_NAMES = (
     "external",
     "pack",
     "pitfalls",
+    "exploration",
 )
 
 

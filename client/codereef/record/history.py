@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,16 @@ class History:
     def known(self, prefix: str) -> bool:
         """Tell whether the identity of one begins so."""
         return any(path.stem.startswith(prefix) for path in self._paths())
+
+    def named(self, identities: Iterable[str]) -> dict[str, Result]:
+        """Return results by their whole identities; what is not there, or damaged, is left out."""
+        found = {}
+        for identity in identities:
+            try:
+                found[identity] = self._read(self.folder / f"{identity}.json")
+            except (IntegrityError, MetadataError, OSError):
+                continue
+        return found
 
     def damaged(self) -> list[Path]:
         """Return the files that are not what their names say, or no results."""

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape as _escape
 
-from codereef.record.pareto import frontier
+from codereef.record.pareto import Direction, frontier
 
 WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 76, 24, 82, 64
 LEGEND_ROW = 24
+LEGEND_SHORT = 44  # letters that half the width holds
 # Okabe and Ito's colours, which people with the common colour blindnesses can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -62,15 +63,18 @@ def _range(values: Sequence[float], least: float) -> tuple[float, float]:
     return max(0.0, low - margin), high + margin
 
 
-def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: str, y_name: str) -> str:
+def pareto_svg(
+    points: Sequence[Point], *, title: str, subtitle: str, x_name: str, y_name: str, x_better: Direction = "lower"
+) -> str:
     """Return the plot.
 
     Args:
         points: at least one.
         title: first line.
         subtitle: second line: model, dataset and machine.
-        x_name: name and unit of the horizontal axis; lower is better.
+        x_name: name and unit of the horizontal axis.
         y_name: name of the vertical axis; higher is better.
+        x_better: which way the horizontal axis is better.
     """
     xs = [value for p in points for value in (p.x, *(p.x_interval or ()))]
     x0, x1 = _range(xs, 0.1 * max(xs) or 1.0)
@@ -83,7 +87,9 @@ def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: st
     def py(value: float) -> float:
         return HEIGHT - BOTTOM - (value - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM)
 
-    height = HEIGHT + LEGEND_ROW * ((len({p.label for p in points}) + 1) // 2)
+    labels = sorted({p.label for p in points})
+    columns = 2 if max(len(label) for label in labels) <= LEGEND_SHORT else 1
+    height = HEIGHT + LEGEND_ROW * math.ceil(len(labels) / columns)
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
         f'font-family="system-ui, sans-serif" font-size="13"><title>{escape(title)}</title>',
@@ -100,22 +106,20 @@ def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: st
         out.append(f'<path d="M{LEFT} {py(tick):.1f}H{WIDTH - RIGHT}" stroke="#e8e8e8"/>')
         out.append(f'<text x="{LEFT - 10}" y="{py(tick) + 4:.1f}" text-anchor="end" fill="#555">{tick:g}</text>')
     out.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 18}" text-anchor="middle" fill="#111">{escape(x_name)} (← lower is better)</text>'
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 18}" text-anchor="middle" fill="#111">{escape(x_name)} ({"← lower is better" if x_better == "lower" else "higher is better →"})</text>'
     )
     middle = (TOP + HEIGHT - BOTTOM) / 2
     out.append(
         f'<text x="20" y="{middle:.0f}" text-anchor="middle" fill="#111" transform="rotate(-90 20 {middle:.0f})">{escape(y_name)} (higher is better →)</text>'
     )
-    best = frontier([(p.x, p.y) for p in points], "lower", "higher")
+    best = frontier([(p.x, p.y) for p in points], x_better, "higher")
     path = ""
     for i, position in enumerate(best):
         point = points[position]
-        # A step: between two points nothing better than the left one's accuracy has been measured.
+        # A step: between two points nothing better than the accuracy of the one before has been measured.
         path += f"M{px(point.x):.1f} {py(point.y):.1f}" if i == 0 else f"H{px(point.x):.1f}V{py(point.y):.1f}"
-    out.append(
-        f'<path d="{path}H{WIDTH - RIGHT}" fill="none" stroke="#888" stroke-width="1.5" stroke-dasharray="5 4"/>'
-    )
-    labels = sorted({p.label for p in points})
+    end = WIDTH - RIGHT if x_better == "lower" else LEFT
+    out.append(f'<path d="{path}H{end}" fill="none" stroke="#888" stroke-width="1.5" stroke-dasharray="5 4"/>')
     for position, point in enumerate(points):
         number = labels.index(point.label)
         colour, letter = COLOURS[number % len(COLOURS)], _letter(number)
@@ -134,8 +138,8 @@ def pareto_svg(points: Sequence[Point], *, title: str, subtitle: str, x_name: st
         )
     # A legend with letters, because points of one model lie close together and colours alone tell few people enough.
     for number, label in enumerate(labels):
-        x = LEFT + (number % 2) * (WIDTH - LEFT - RIGHT) / 2
-        y = HEIGHT + 4 + (number // 2) * LEGEND_ROW
+        x = LEFT + (number % columns) * (WIDTH - LEFT - RIGHT) / columns
+        y = HEIGHT + 4 + (number // columns) * LEGEND_ROW
         colour = COLOURS[number % len(COLOURS)]
         out.append(
             f'<circle cx="{x + 8:.1f}" cy="{y - 4}" r="8" fill="{colour}"/><text x="{x + 8:.1f}" y="{y}" '

@@ -118,15 +118,17 @@ def measure(
         timeout: seconds that each process may take; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
         processes: how many a benchmark starts, one after the other; what the program declares by default.
-        meter: power meter of the user (`codereef.detect.meter.parse_meter`); None reads a battery in use.
+        meter: power meter; None takes what the setting `meter` names, else a battery in use.
         on_update: is told how far the run has come, from another thread.
 
     Raises:
-        UsageError: an option is wrong.
+        UsageError: an option or the setting `meter` is wrong.
         RunError: the program could not be started.
     """
+    from codereef.config import value
     from codereef.detect.instance import instance_id
     from codereef.detect.machine import class_digest, machine_class
+    from codereef.detect.meter import parse_meter
     from codereef.detect.observe import Observation
     from codereef.detect.state import machine_state, state_warnings
 
@@ -146,7 +148,7 @@ def measure(
     started, before = _now(), machine_state()
     answers: list[Answer] = []
     # The block that watches the machine meanwhile; every process of one result belongs into it.
-    with Observation(meter) as observation:
+    with Observation(meter or parse_meter(value(home, "meter"))) as observation:
         for number in range(count):
 
             def request(output: Path, number: int = number) -> Mapping[str, Any]:

@@ -99,8 +99,6 @@ def _measure(
     processes: int | None = None,
 ) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
     from codereef.cli.progress import TerminalProgress
-    from codereef.config import value
-    from codereef.detect.meter import parse_meter
     from codereef.errors import CancelledError
     from codereef.record.history import History, Result, result_id
     from codereef.run.measure import measure
@@ -111,7 +109,6 @@ def _measure(
     chosen = chosen_configurations(lock.configurations, read_variants(variants), current.host)
     history = History(current.home.results)
     given = key_values(options, "--option")
-    meter = parse_meter(value(current.home, "meter"))
     done = []
     for number, configuration in enumerate(chosen, 1):
         name = f"[{number}/{len(chosen)}] {configuration.id}" if len(chosen) > 1 else configuration.id
@@ -136,7 +133,6 @@ def _measure(
                 timeout=timeout,
                 memory_limit=int(memory_limit * 1e6) if memory_limit else None,
                 processes=processes,
-                meter=meter,
                 on_update=show,
             )
         finally:
