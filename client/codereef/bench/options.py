@@ -26,7 +26,18 @@ class Options:
         input_limit: most images kept ready as tensors for measuring.
         accuracy_limit: images of the accuracy pass; 0 is all.
         limit: images of the action `run`.
-        seed: of the bootstrap.
+        seed: of the bootstrap and of the arrivals.
+        stop: rule that ends measuring, within the limits above.
+        statistic: what the rule `interval` looks at: a percentile, or the one that the scenario reports.
+        min_seconds: shortest measuring time.
+        relative_deviation: of the runs, which ends measuring by the rule `relative-deviation`.
+        target_qps: queries a second of the scenario server.
+        target_latency: bound on its latency in seconds; 0 is none.
+        samples_per_query: of the scenario multi-stream.
+        batch: samples of one inference.
+        driver: what sends the queries.
+        accuracy: scored in a pass of its own, on answers of the measured run, or not at all.
+        cpus: processors that the program may use, such as `0,2-3`; empty for all.
     """
 
     threads: int = 1
@@ -41,14 +52,37 @@ class Options:
     accuracy_limit: int = 0
     limit: int = 4
     seed: int = 1
+    stop: str = "interval"
+    statistic: str = "p50"
+    min_seconds: float = 0.0
+    relative_deviation: float = 0.025
+    target_qps: float = 0.0
+    target_latency: float = 0.0
+    samples_per_query: int = 8
+    batch: int = 1
+    driver: str = "codereef"
+    accuracy: str = "separate"
+    cpus: str = ""
 
 
 _LEAST = {
     "threads": 1, "max_seconds": 0.001, "min_samples": 1, "max_samples": 1, "relative_width": 0.0,
     "confidence": 0.5, "warmup_seconds": 0.0, "warmup_samples": 1, "input_limit": 1, "accuracy_limit": 0,
-    "limit": 1, "seed": 0,
+    "limit": 1, "seed": 0, "min_seconds": 0.0, "relative_deviation": 0.0, "target_qps": 0.0, "target_latency": 0.0,
+    "samples_per_query": 1, "batch": 1,
 }  # fmt: skip
-_MOST = {"confidence": 0.9999, "threads": 1024, "max_samples": 10_000_000}
+_MOST = {
+    "confidence": 0.9999, "threads": 1024, "max_samples": 10_000_000, "seed": 2**32 - 1, "target_qps": 1e6,
+    "samples_per_query": 100_000, "batch": 100_000,
+}  # fmt: skip
+_VALUES = {
+    "stop": ("interval", "count", "duration", "early-stopping", "relative-deviation"),
+    "statistic": ("p50", "p90", "p99", "scenario"),
+    "driver": ("codereef", "mlperf-loadgen"),
+    "accuracy": ("separate", "sampled", "off"),
+}
+#: Options of a program that are the runtime adapter's; empty text leaves them to the adapter.
+_OF_RUNTIME = ("provider", "delegate")
 
 
 def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
@@ -68,9 +102,18 @@ def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
     values = {"threads": rest.pop("threads"), **given} if "threads" in rest else dict(given)
     known = {field.name: field.default for field in fields(Options)}
     checked: dict[str, Any] = {}
+    for name in _OF_RUNTIME:
+        if values.get(name, rest.get(name)) == "":
+            rest.pop(name, None)
+        elif name in values:
+            rest[name] = values[name]
+        values.pop(name, None)
     for name, value in values.items():
         if name not in known:
             raise UsageError(f"unknown option {name}; known: {', '.join(known)}")
+        if isinstance(known[name], str):
+            checked[name] = _text(name, value)
+            continue
         whole = isinstance(known[name], int)
         allowed = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed):
@@ -80,3 +123,11 @@ def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
             raise UsageError(f"option {name} must be at least {_LEAST[name]:g}{most}, found {value!r}")
         checked[name] = value
     return Options(**checked), rest
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"option {name} must be text, found {value!r}")
+    if name in _VALUES and value not in _VALUES[name]:
+        raise UsageError(f"option {name} must be one of {', '.join(_VALUES[name])}, found {value!r}")
+    return value

@@ -82,6 +82,7 @@ class Request:
     """One order to a program: what to do, on which model and data, how, and where to write."""
 
     action: str
+    scenario: str
     model: ModelSpec
     dataset: DatasetSpec
     runtime: Mapping[str, Any]
@@ -239,10 +240,11 @@ def parse_request(value: object, source: str = "request") -> Request:
         UsageError: a key is missing, unknown or of the wrong shape, or a folder does not exist.
     """
     reader = _Reader(source, "", value)
-    reader.only("format", "action", "harness", "model", "dataset", "runtime", "options", "output")
+    reader.only("format", "action", "scenario", "harness", "model", "dataset", "runtime", "options", "output")
     reader.text("format", (FORMAT,))
     return Request(
         action=reader.text("action", ACTIONS),
+        scenario=reader.maybe_text("scenario") or "single-stream",
         model=_model(reader.child("model")),
         dataset=_dataset(reader.child("dataset")),
         runtime=reader.mapping("runtime"),

@@ -27,7 +27,7 @@ from codereef.meta.schemas import parse_json, problems
 from codereef.meta.selection import select
 from codereef.record.privacy import scrub
 from codereef.repo.index import Index
-from codereef.run.options import measured_options, merge_options
+from codereef.run.options import measured_options, merge_options, scenario_of
 from codereef.run.request import Parts, build_request, parts_of
 from codereef.store.locks import inherited
 from codereef.target.local import Outcome, clean_environment, run
@@ -118,6 +118,7 @@ def measure(
     *,
     action: str,
     given: Mapping[str, str],
+    scenario: str | None = None,
     timeout: float | None = None,
     memory_limit: int | None = None,
     on_update: Callable[[Update], None] = lambda _: None,
@@ -132,6 +133,7 @@ def measure(
         home: the client's home.
         action: `run`, `benchmark` or `validate`; its settings are those of `benchmark` where the solution has none.
         given: program options from the user, as text.
+        scenario: load pattern from the user; that of the solution's action when None.
         timeout: seconds; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
         on_update: is told how far the run has come, from another thread.
@@ -148,7 +150,7 @@ def measure(
     actions = parts.solution.meta["actions"]
     settings = actions.get(action) or actions.get("benchmark") or {}
     options = merge_options(parts.program.meta, settings, given)
-    scenario = settings.get("scenario", "single-stream")
+    scenario = scenario_of(parts.program.meta, settings, scenario)
     python = installed.pythons.get(configuration.environment)
     if python is None:
         raise RunError(
@@ -163,7 +165,8 @@ def measure(
         (work / "home").mkdir()
         request = work / "request.json"
         request.write_text(
-            pretty_json(build_request(lock, configuration, parts, installed, action, options, output)), encoding="utf-8"
+            pretty_json(build_request(lock, configuration, parts, installed, action, options, output, scenario)),
+            encoding="utf-8",
         )
         script = installed.folders[parts.program_id] / parts.program.meta["run"]["python"]
         limit = timeout if timeout is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT))
@@ -183,6 +186,9 @@ def measure(
         partial = _read_object(output / "samples.partial.json")
         predictions = _read_json(output / "predictions.json") or None
     after = machine_state()
+    said = _mapping(_mapping(response.get("load")).get("settings")).get("scenario")
+    if isinstance(said, str) and "scenarios" not in parts.program.meta:
+        scenario = scrub(said)  # A program that decides its own scenario says which.
     document = _document(
         lock,
         index,

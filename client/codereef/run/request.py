@@ -82,6 +82,7 @@ def build_request(
     action: str,
     options: Mapping[str, Any],
     output: Path,
+    scenario: str = "single-stream",
 ) -> dict[str, Any]:
     """Return the request for one run.
 
@@ -93,6 +94,7 @@ def build_request(
         action: `run`, `benchmark` or `validate`.
         options: options in force.
         output: existing, empty folder for the program's files.
+        scenario: load pattern; handed on to programs that declare `scenarios`.
 
     Raises:
         MetadataError: the model's metadata leave no file or no runtime for this choice of variants.
@@ -110,6 +112,8 @@ def build_request(
     return {
         "format": "codereef-request/1",
         "action": action,
+        # A program from before there was this key refuses it, and one without `scenarios` has a load of its own.
+        **({"scenario": scenario} if "scenarios" in parts.program.meta else {}),
         "harness": str(package_root()),
         "model": {
             "ref": str(parts.model.reference),

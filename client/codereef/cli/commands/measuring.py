@@ -95,6 +95,7 @@ def _measure(
     options: tuple[str, ...],
     timeout: float | None,
     memory_limit: float | None,
+    scenario: str | None = None,
 ) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
     from codereef.cli.progress import TerminalProgress
     from codereef.errors import CancelledError
@@ -128,6 +129,7 @@ def _measure(
                 current.home,
                 action=action,
                 given=given,
+                scenario=scenario,
                 timeout=timeout,
                 memory_limit=int(memory_limit * 1e6) if memory_limit else None,
                 on_update=show,
@@ -173,10 +175,15 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --json"
+    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --json\n  cr benchmark demo-object-detection --scenario server -o target_qps=50 -o target_latency=0.1"
 )
 @solution_argument
 @_options
+@click.option(
+    "--scenario",
+    metavar="NAME",
+    help="Load pattern: single-stream, multi-stream, server or offline, or one of the program's own.",
+)
 @click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
 @shared_options
 def benchmark(
@@ -186,6 +193,7 @@ def benchmark(
     options: tuple[str, ...],
     timeout: float | None,
     memory_limit: float | None,
+    scenario: str | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -195,7 +203,7 @@ def benchmark(
     """
     from codereef.cli.commands.results import result_table, save_plot
 
-    _, done = _measure("benchmark", solution, directory, variants, options, timeout, memory_limit)
+    _, done = _measure("benchmark", solution, directory, variants, options, timeout, memory_limit, scenario)
     results = [result for _, _, result in done]
     if as_json:
         print_json({"results": [{"id": r.id, **r.document} for r in results]})
