@@ -27,6 +27,7 @@ from codereef.bench.memory import peak_rss
 from codereef.bench.options import Options
 from codereef.bench.pipeline import Pipeline, Prepared
 from codereef.bench.response import FORMAT, Metric, Progress, Response, samples_as_dict, write_json
+from codereef.errors import RunError, UsageError
 
 PARTIAL = "samples.partial.json"
 _CACHE_BYTES = 256 * 1024 * 1024
@@ -117,27 +118,25 @@ def measure(
     save = _Saver(output / PARTIAL, response)
     prepared = _prepared(pipeline, dataset, options.input_limit, progress)
     feeds = [each.feeds for each in prepared]
-    try:
-        if plan.batch > 1:
-            _enlarge(pipeline, feeds, plan.batch)
-        expected = _warm_up(pipeline, plan, feeds, progress, response)
-        # Before samples are kept and intervals drawn: those arrays are ours and not the model's.
-        record_memory(response)
-        begin = time.monotonic()
+    if plan.batch > 1:
+        _enlarge(pipeline, feeds, plan.batch)
+    expected = _warm_up(pipeline, plan, feeds, progress, response)
+    # Before samples are kept and intervals drawn: those arrays are ours and not the model's.
+    record_memory(response)
+    begin = time.monotonic()
 
-        def tick(samples: Samples) -> None:
-            done = min(1.0, (time.monotonic() - begin) / options.max_seconds)
-            progress.say("measure", samples.size, None, done)
-            save(series_name(plan), samples)
+    def tick(samples: Samples) -> None:
+        done = min(1.0, (time.monotonic() - begin) / options.max_seconds)
+        progress.say("measure", samples.size, None, done)
+        save(series_name(plan), samples)
 
-        keep = _chosen(options, len(feeds))
-        if options.driver == mlperf.NAME:
-            driven = mlperf.drive(plan, pipeline.invoke, feeds, output, expected, on_tick=tick, keep=keep)
-        else:
-            driven = driver.drive(plan, pipeline.invoke, feeds, on_tick=tick, keep=keep)
-    finally:
-        if plan.batch > 1:
-            pipeline.session.resize_batch(1)
+    keep = _chosen(options, len(feeds))
+    if options.driver == mlperf.NAME:
+        driven = mlperf.drive(plan, pipeline.invoke, feeds, output, expected, on_tick=tick, keep=keep)
+    else:
+        driven = driver.drive(plan, pipeline.invoke, feeds, on_tick=tick, keep=keep)
+    if plan.batch > 1:
+        pipeline.session.resize_batch(1)
     count = driven.measured.samples_ns.size
     save(series_name(plan), driven.measured.samples_ns)
     progress.say("measure", count, count, 1.0)
@@ -150,7 +149,13 @@ def _enlarge(pipeline: Pipeline, feeds: Sequence[Feeds], batch: int) -> None:
     single = pipeline.invoke(feeds[0])
     pipeline.session.resize_batch(batch)
     query = make_queries(feeds, batch, batch)[0]
-    check_batch(single, pipeline.invoke(query.parts[0]), batch)
+    try:
+        joined = pipeline.invoke(query.parts[0])
+    except RunError as error:
+        raise UsageError(
+            f"{batch} samples cannot be joined: {error.message}", hint="measure it with batch=1"
+        ) from error
+    check_batch(single, joined, batch)
 
 
 def _warm_up(pipeline: Pipeline, plan: Plan, feeds: Sequence[Feeds], progress: Progress, response: Response) -> float:

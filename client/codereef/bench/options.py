@@ -38,6 +38,8 @@ class Options:
         driver: what sends the queries.
         accuracy: scored in a pass of its own, on answers of the measured run, or not at all.
         cpus: processors that the program may use, such as `0,2-3`; empty for all.
+        provider: execution provider of ONNX Runtime; empty for its default.
+        delegate: delegate of LiteRT; empty for its default.
     """
 
     threads: int = 1
@@ -63,6 +65,8 @@ class Options:
     driver: str = "codereef"
     accuracy: str = "separate"
     cpus: str = ""
+    provider: str = ""
+    delegate: str = ""
 
 
 _LEAST = {
@@ -81,7 +85,7 @@ _VALUES = {
     "driver": ("codereef", "mlperf-loadgen"),
     "accuracy": ("separate", "sampled", "off"),
 }
-#: Options of a program that are the runtime adapter's; empty text leaves them to the adapter.
+#: Options that are handed on to the runtime's adapter, which refuses those it does not know; not when empty.
 _OF_RUNTIME = ("provider", "delegate")
 
 
@@ -90,7 +94,7 @@ def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
 
     Args:
         given: the program's options.
-        runtime: the runtime's options; its `threads` counts when the program's are silent about it.
+        runtime: the runtime's options; its `threads` and the like count when the program's are silent about them.
 
     Returns:
         The options, and what is left for the runtime adapter.
@@ -99,15 +103,9 @@ def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
         UsageError: an option is unknown, of the wrong type or out of its range.
     """
     rest = dict(runtime)
-    values = {"threads": rest.pop("threads"), **given} if "threads" in rest else dict(given)
+    values = {**{name: rest.pop(name) for name in ("threads", *_OF_RUNTIME) if name in rest}, **given}
     known = {field.name: field.default for field in fields(Options)}
     checked: dict[str, Any] = {}
-    for name in _OF_RUNTIME:
-        if values.get(name, rest.get(name)) == "":
-            rest.pop(name, None)
-        elif name in values:
-            rest[name] = values[name]
-        values.pop(name, None)
     for name, value in values.items():
         if name not in known:
             raise UsageError(f"unknown option {name}; known: {', '.join(known)}")
@@ -122,7 +120,9 @@ def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
             most = f" and at most {_MOST[name]:g}" if name in _MOST else ""
             raise UsageError(f"option {name} must be at least {_LEAST[name]:g}{most}, found {value!r}")
         checked[name] = value
-    return Options(**checked), rest
+    options = Options(**checked)
+    rest.update({name: getattr(options, name) for name in _OF_RUNTIME if getattr(options, name)})
+    return options, rest
 
 
 def _text(name: str, value: object) -> str:

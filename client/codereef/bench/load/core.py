@@ -58,7 +58,7 @@ class Measurement:
         elapsed_ns: time from before the first query to after the last, with all that lies between.
         stopped: why it ended.
         paused_ns: the part of the elapsed time in which we looked, saved and reported, and no query ran.
-        last_ns: when the last query was sent (in a schedule: was to arrive), in ns since the start, pauses left out.
+        last_ns: when the last query was sent, in ns since the start; in a schedule, when it was to arrive.
         waiting: queries of the schedule that had arrived and were not answered when it ended.
         kept: answers that were asked for, by the number of the query, from 0.
     """
@@ -185,9 +185,7 @@ def closed_loop(
             next_count, next_ns = watch.next()
             next_time = start + next_ns
             paused += clock() - after
-    return Measurement(
-        watch.samples(count), after - begin, stopped, paused, before - begin - paused, kept=tuple(watch.kept)
-    )
+    return Measurement(watch.samples(count), after - begin, stopped, paused, before - begin, kept=tuple(watch.kept))
 
 
 def open_loop(

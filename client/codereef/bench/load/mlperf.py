@@ -115,7 +115,7 @@ class _System:
     ) -> None:
         self._module, self._plan, self._invoke, self._feeds = module, plan, invoke, feeds
         self._on_tick, self._keep, self._next_tick = on_tick, set(keep), time.perf_counter_ns() + 1_000_000_000
-        self.times, self.samples, self.queries = array("q"), 0, 0
+        self.times, self.samples = array("q"), 0
         self.answers: dict[int, Feeds] = {}
         self.failure: Optional[BaseException] = None
 
@@ -127,13 +127,10 @@ class _System:
             except BaseException as error:
                 self.failure = error
         self._module.QuerySamplesComplete([self._module.QuerySampleResponse(sample.id, 0, 0) for sample in samples])
-        now = time.perf_counter_ns()
-        if now >= self._next_tick and self.failure is None:
-            try:
-                self._on_tick(np.array(self.times, dtype=np.int64))
-            except BaseException as error:
-                self.failure = error
-            self._next_tick = time.perf_counter_ns() + 1_000_000_000
+
+    def _tick(self) -> None:
+        self._on_tick(np.array(self.times, dtype=np.int64))
+        self._next_tick = time.perf_counter_ns() + 1_000_000_000
 
     def _answer(self, indices: Sequence[int]) -> None:
         clock, batch, whole = time.perf_counter_ns, self._plan.batch, self._plan.scenario != OFFLINE
@@ -148,12 +145,15 @@ class _System:
             )
             if not whole:
                 self.times.append(clock() - before)
+                if before >= self._next_tick:
+                    self._tick()
             if self._keep:
                 self._take(group, outputs)
         if whole:
             self.times.append(clock() - begin)
+            if begin >= self._next_tick:
+                self._tick()
         self.samples += len(indices)
-        self.queries += 1
 
     def _take(self, group: Sequence[int], outputs: Feeds) -> None:
         for index, each in zip(group, split(outputs, len(group)) if len(group) > 1 else [outputs]):

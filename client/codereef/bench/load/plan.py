@@ -110,8 +110,7 @@ class Plan:
             facts["statistic"] = "mean" if self.quantile is None else f"p{self.quantile * 100:g}"
         if self.scenario == SERVER:
             facts.update(target_qps=self.target_qps, target_latency=self.target_latency, seed=options.seed)
-        if options.cpus:
-            facts["cpus"] = options.cpus
+        facts.update({name: value for name in ("cpus", "provider", "delegate") if (value := getattr(options, name))})
         return facts
 
 
