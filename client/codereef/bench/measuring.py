@@ -206,7 +206,7 @@ def _record(plan: Plan, driven: driver.Driven, response: Response) -> None:
         response.warnings.append(f"not valid by the rules of {plan.scenario}: {'; '.join(driven.verdict.reasons)}")
     name = headline(plan)
     metric = summary.metrics.get(name)
-    if metric is not None and metric.value and metric.interval:
+    if options.stop == "interval" and metric is not None and metric.value and metric.interval:
         width = (metric.interval[1] - metric.interval[0]) / metric.value
         if width > options.relative_width:
             response.warnings.append(

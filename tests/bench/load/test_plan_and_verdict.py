@@ -101,7 +101,7 @@ def test_a_run_that_keeps_the_rules_is_valid_and_says_what_that_rests_on() -> No
         (MULTI, {"min_samples": 10}, measured([1000] * 661), "needs 662 queries for p99"),
         (SERVER, {"target_qps": 9}, measured([1000] * 500), "no bound on the latency was given"),
         (SERVER, {"target_qps": 9, "target_latency": 0.5}, measured([1000] * 980 + [SECOND] * 20), "p99 was 1 s"),
-        (SERVER, {"target_qps": 9, "target_latency": 0.5}, measured([1000] * 660 + [SECOND]), "1 more under it"),
+        (SERVER, {"target_qps": 9, "target_latency": 0.5}, measured([1000] * 660 + [SECOND]), "1 more within it"),
         (OFFLINE, {"batch": 4}, measured([1000] * 24), "96 of 100 samples were answered"),
     ],
 )  # fmt: skip

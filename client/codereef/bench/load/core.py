@@ -136,7 +136,8 @@ class _Watch:
 
     def samples(self, count: int) -> Samples:
         """The samples so far, as an array of its own."""
-        return np.array(self.store[:count], dtype=np.int64)
+        taken: Samples = np.frombuffer(self.store, dtype=np.int64, count=count).copy()
+        return taken
 
 
 def closed_loop(

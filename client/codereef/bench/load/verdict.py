@@ -81,8 +81,8 @@ def _early(plan: Plan, measured: Measurement) -> list[str]:
         return []
     more = fewest_queries(over, plan.percentile) - n
     return [
-        f"early stopping: {over} of {n} queries took longer than {plan.target_latency:g} s, too many to say with "
-        f"{CONFIDENCE:.0%} confidence that {name} keeps the bound; {more} more under it would be needed"
+        f"early stopping: {over} of {n} queries took longer than {plan.target_latency:g} s, and so it cannot be said with "
+        f"{CONFIDENCE:.0%} confidence that {name} keeps the bound; {more} more within it would be needed"
     ]
 
 
