@@ -121,16 +121,22 @@ class _System:
 
     def issue(self, samples: Sequence[Any]) -> None:
         """Answer one query. What goes wrong is kept: an exception must not pass through LoadGen."""
+        self._guarded(lambda: self._answer([sample.index for sample in samples]))
+        self._module.QuerySamplesComplete([self._module.QuerySampleResponse(sample.id, 0, 0) for sample in samples])
+        # Only now: the clock of LoadGen runs until it is told that the samples are complete.
+        self._guarded(self._tick)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
         if self.failure is None:
             try:
-                self._answer([sample.index for sample in samples])
+                work()
             except BaseException as error:
                 self.failure = error
-        self._module.QuerySamplesComplete([self._module.QuerySampleResponse(sample.id, 0, 0) for sample in samples])
 
     def _tick(self) -> None:
-        self._on_tick(np.array(self.times, dtype=np.int64))
-        self._next_tick = time.perf_counter_ns() + 1_000_000_000
+        if time.perf_counter_ns() >= self._next_tick:
+            self._on_tick(np.array(self.times, dtype=np.int64))
+            self._next_tick = time.perf_counter_ns() + 1_000_000_000
 
     def _answer(self, indices: Sequence[int]) -> None:
         clock, batch, whole = time.perf_counter_ns, self._plan.batch, self._plan.scenario != OFFLINE
@@ -145,14 +151,11 @@ class _System:
             )
             if not whole:
                 self.times.append(clock() - before)
-                if before >= self._next_tick:
-                    self._tick()
+                self._tick()
             if self._keep:
                 self._take(group, outputs)
         if whole:
             self.times.append(clock() - begin)
-            if begin >= self._next_tick:
-                self._tick()
         self.samples += len(indices)
 
     def _take(self, group: Sequence[int], outputs: Feeds) -> None:
