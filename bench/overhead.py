@@ -25,7 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "client"))
 
 import numpy as np  # noqa: E402
-from codereef.bench import loadgen, runtimes, statistics  # noqa: E402
+from codereef.bench import runtimes, statistics  # noqa: E402
+from codereef.bench.load.core import StopRule, closed_loop  # noqa: E402
+from codereef.bench.load.rules import Budget, MaxCount, NarrowInterval  # noqa: E402
 
 NAMES = ("mobilenet_v2_1.0_224_quant.tflite", "ssd_mobilenet_v1_coco_from_tflite_qdq.onnx", "FastestDet.onnx",
          "mobilenet_v1_0.25_224_quant.tflite", "mnist.onnx")  # fmt: skip
@@ -53,12 +55,12 @@ def bare(invoke: Callable[[Any], Any], feed: Any, queries: int) -> float:
 
 def through_core(invoke: Callable[[Any], Any], feed: Any, queries: int) -> float:
     """Median in ns by the measuring core with the rules of a benchmark."""
-    rules: list[loadgen.StopRule] = [
-        loadgen.MaxCount(queries),
-        loadgen.Budget(3600),
-        loadgen.NarrowInterval(0.0, 0.95, queries // 2),
+    rules: list[StopRule] = [
+        MaxCount(queries),
+        Budget(3600),
+        NarrowInterval(0.0, 0.95, queries // 2),
     ]
-    return float(np.median(loadgen.single_stream(invoke, [feed], rules).samples_ns.astype(np.float64)))
+    return float(np.median(closed_loop(invoke, [feed], rules).samples_ns.astype(np.float64)))
 
 
 def measure(path: Path, name: str, rounds: int, seconds: float) -> Row:

@@ -32,11 +32,12 @@ from codereef.detect.observe import Observation  # noqa: E402
 _MEASURED = """
 import contextlib, sys
 sys.path.insert(0, sys.argv[1])
-from codereef.bench.loadgen import Budget, single_stream
+from codereef.bench.load.core import closed_loop
+from codereef.bench.load.rules import Budget
 from codereef.detect.observe import Observation
 inside = Observation() if sys.argv[3] == "inside" else contextlib.nullcontext()
 with inside:
-    measured = single_stream(lambda feed: sum(feed), [range(700)], [Budget(float(sys.argv[2]))])
+    measured = closed_loop(lambda feed: sum(feed), [range(700)], [Budget(float(sys.argv[2]))])
 print(" ".join(map(str, sorted(measured.samples_ns.tolist()))))
 """
 _STATISTICS = ("p50", "mean", "p99")

@@ -119,7 +119,12 @@ def test_options_in_the_metadata_are_those_of_the_code(program: str) -> None:
     defaults = asdict(Options())
     assert {name: option["default"] for name, option in declared.items()} == defaults
     for name, option in declared.items():
-        assert option["type"] == ("integer" if isinstance(defaults[name], int) else "number")
+        assert option["type"] == {int: "integer", float: "number", str: "string"}[type(defaults[name])]
+        for text in option.get("values", ()):
+            parse_options({name: text}, {})
+        if "values" in option:
+            with pytest.raises(UsageError, match=f"option {name} must be one of {', '.join(option['values'])}"):
+                parse_options({name: "other"}, {})
         for bound, beyond in (("minimum", -1), ("maximum", 1)):
             if bound in option:
                 parse_options({name: option[bound]}, {})
@@ -128,7 +133,10 @@ def test_options_in_the_metadata_are_those_of_the_code(program: str) -> None:
 
 
 def test_the_programs_threads_win_over_the_runtimes() -> None:
-    assert parse_options({}, {"threads": 3, "provider": "P"}) == (Options(threads=3), {"provider": "P"})
+    assert parse_options({}, {"threads": 3, "provider": "P"}) == (
+        Options(threads=3, provider="P"),
+        {"provider": "P"},
+    )
     assert parse_options({"threads": 2}, {"threads": 3})[0].threads == 2
 
 

@@ -45,7 +45,7 @@ def test_the_repository_has_the_detectors_that_the_road_needs() -> None:
     assert found >= {
         "compiler.python", "compiler.c", "compiler.cxx", "tool.cmake", "tool.make", "tool.git", "tool.ninja",
         "tool.qemu-user", "tool.adb", "tool.ssh", "tool.uv", "python.numpy", "python.pillow",
-        "python.pycocotools", "lib.onnxruntime", "lib.tflite",
+        "python.pycocotools", "python.mlperf-loadgen", "lib.onnxruntime", "lib.tflite",
     }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ WRITE = "(out / 'response.json').write_text(json.dumps(" + repr(GOOD) + "))\n"
 PARTIAL = "(out / 'samples.partial.json').write_text(json.dumps({'samples': {'latency': {'unit': 's', 'values': [0.5, 0.25]}}}))\n"
 
 
-def world(tmp_path: Path, code: str, options: dict[str, Any]) -> tuple[Lock, Index, Installed]:
+def world(tmp_path: Path, code: str, options: dict[str, Any], **keys: Any) -> tuple[Lock, Index, Installed]:
     """A lock whose program is this code, its components, and where they are installed."""
     needs = {
         "model": {"needs": "model:net"},
@@ -51,7 +51,7 @@ def world(tmp_path: Path, code: str, options: dict[str, Any]) -> tuple[Lock, Ind
     }
     components = [
         solution(deps=needs, actions={"benchmark": {"options": {"threads": 2}}}),
-        program(options=options),
+        program(options=options, **keys),
         model(),
         dataset(),
         package("ort-wheel", "lib.onnxruntime", ["1.20.0"]),
@@ -67,9 +67,9 @@ def world(tmp_path: Path, code: str, options: dict[str, Any]) -> tuple[Lock, Ind
     return lock, Index(tuple(components)), installed
 
 
-def measured(tmp_path: Path, code: str, **more: Any) -> Measured:
+def measured(tmp_path: Path, code: str, program_keys: dict[str, Any] | None = None, **more: Any) -> Measured:
     """Measure with a program of this code; whatever comes of it must be a result that can be kept."""
-    lock, index, installed = world(tmp_path, code, OPTIONS)
+    lock, index, installed = world(tmp_path, code, OPTIONS, **(program_keys or {}))
     arguments: dict[str, Any] = {"action": "benchmark", "given": {}, **more}
     done = measure(lock, lock.configurations[0], index, installed, Home(tmp_path / "home"), **arguments)
     assert problems(json.loads(json.dumps(done.document)), "result") == []
@@ -111,6 +111,31 @@ def test_the_program_is_handed_what_it_needs(tmp_path: Path) -> None:
     assert request["options"] == {"note": ""}
     assert (request["model"]["file"], request["model"]["format"]) == ("net.onnx", "onnx")
     assert request["action"] == "benchmark"
+
+
+ECHO = "(out / 'predictions.json').write_text(json.dumps(request))\n" + WRITE
+ASKED = {"scenarios": ["single-stream", "server"]}
+
+
+def test_a_program_that_knows_scenarios_is_told_which(tmp_path: Path) -> None:
+    done = measured(tmp_path, ECHO, ASKED, scenario="server")
+    assert done.predictions["scenario"] == done.document["scenario"] == "server"
+    with pytest.raises(UsageError, match="no scenario `offline`"):
+        measured(tmp_path, ECHO, ASKED, scenario="offline")
+
+
+def test_another_scenario_is_another_ranking(tmp_path: Path) -> None:
+    keys = {measured(tmp_path, WRITE, ASKED, scenario=name).document["comparability"] for name in ASKED["scenarios"]}
+    assert len(keys) == 2
+
+
+def test_a_program_of_its_own_scenario_is_told_none_and_says_which(tmp_path: Path) -> None:
+    load = {"driver": "mine", "valid": True, "settings": {"scenario": "batches-of-ten"}}
+    code = "answer = " + repr({**GOOD, "load": load}) + "\n(out / 'response.json').write_text(json.dumps(answer))\n"
+    done = measured(tmp_path, "(out / 'predictions.json').write_text(json.dumps(request))\n" + code)
+    assert "scenario" not in done.predictions
+    assert done.document["scenario"] == "batches-of-ten"
+    assert done.document["load"] == load
 
 
 @pytest.mark.parametrize(

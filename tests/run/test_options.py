@@ -10,7 +10,7 @@ import pytest
 from codereef.errors import UsageError
 from codereef.lock.model import LockedFile, LockedNode
 from codereef.run.measure import comparability
-from codereef.run.options import merge_options
+from codereef.run.options import merge_options, scenario_of
 from codereef.run.request import Parts
 
 from tests.solve.worlds import dataset, model, program, solution
@@ -181,3 +181,35 @@ def test_the_precision_is_the_models_variant_or_what_it_declares() -> None:
     assert parts().precision == "int8"
     assert parts(model_variants={}).precision == ""
     assert parts(model_variants={}, model=model(precision="fp16")).precision == "fp16"
+
+
+FOUR = {"name": "runner", "scenarios": ["single-stream", "server"]}
+
+
+def test_the_users_scenario_wins_over_the_solutions_and_that_over_single_stream() -> None:
+    assert scenario_of(FOUR, {}, None) == "single-stream"
+    assert scenario_of(FOUR, {"scenario": "server"}, None) == "server"
+    assert scenario_of(FOUR, {"scenario": "server"}, "single-stream") == "single-stream"
+
+
+@pytest.mark.parametrize(
+    ("action", "given", "message"),
+    [
+        ({}, "sever", "runner has no scenario `sever`."),
+        ({"scenario": "offline"}, None, "runner has no scenario `offline`, which the solution names."),
+    ],
+)
+def test_a_scenario_that_the_program_does_not_have_is_refused(
+    action: dict[str, Any], given: str | None, message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        scenario_of(FOUR, action, given)
+    assert caught.value.message == message
+
+
+def test_a_program_without_scenarios_decides_its_own() -> None:
+    own = {"name": "runner"}
+    assert scenario_of(own, {}, None) == "single-stream"
+    assert scenario_of(own, {"scenario": "batches-of-ten"}, None) == "batches-of-ten"
+    with pytest.raises(UsageError, match="decides its own scenario"):
+        scenario_of(own, {}, "server")

@@ -1,24 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measuring phase: tensors prepared beforehand, warm-up, load, and the summary of what was measured.
 
-`latency` is the inference call alone: from input tensor ready to outputs ready as arrays.
+`latency` is that of a query, in the scenario single-stream the inference call alone: from input tensor ready to
+outputs ready as arrays.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 
-from codereef.bench import loadgen, statistics
 from codereef.bench.collect import collected
 from codereef.bench.collect.memory import peak_rss
-from codereef.bench.datasets import Dataset
+from codereef.bench.datasets import Dataset, Item
+from codereef.bench.load import driver, mlperf
+from codereef.bench.load.core import Samples, closed_loop
+from codereef.bench.load.plan import OFFLINE, SINGLE, Plan, make_plan
+from codereef.bench.load.queries import Feeds, caller, check_batch, make_queries
+from codereef.bench.load.rules import Steady
+from codereef.bench.load.summary import headline, series_name, summarise
 from codereef.bench.options import Options
 from codereef.bench.pipeline import Pipeline, Prepared
 from codereef.bench.response import FORMAT, Metric, Progress, Response, samples_as_dict, write_json
+from codereef.errors import RunError, UsageError
 
 PARTIAL = "samples.partial.json"
 _CACHE_BYTES = 256 * 1024 * 1024
@@ -44,7 +54,7 @@ class _Saver:
     def __init__(self, path: Path, response: Response) -> None:
         self._path, self._response, self._not_before = path, response, 0.0
 
-    def __call__(self, series: str, samples_ns: loadgen.Samples) -> None:
+    def __call__(self, series: str, samples_ns: Samples) -> None:
         begin = time.monotonic()
         if begin < self._not_before:
             return
@@ -52,22 +62,6 @@ class _Saver:
         write_json(self._path, {"format": FORMAT, "samples": samples_as_dict(samples)}, sync=False)
         now = time.monotonic()
         self._not_before = now + _FLUSH_SHARE * (now - begin)
-
-
-class _WarmUp:
-    """Stops the warm-up when both its time and its count are reached."""
-
-    def __init__(self, seconds: float, count: int) -> None:
-        self._ns, self._count = int(seconds * 1e9), count
-
-    def due(self, count: int) -> tuple[int, int]:
-        """See `loadgen.StopRule.due`."""
-        # Once the time is past, every query is looked at until the count is there.
-        return (self._count if count < self._count else 1 << 62), self._ns
-
-    def reason(self, samples: loadgen.Samples, elapsed_ns: int) -> str:
-        """See `loadgen.StopRule.reason`."""
-        return "warm" if elapsed_ns >= self._ns and samples.size >= self._count else ""
 
 
 def _prepared(pipeline: Pipeline, dataset: Dataset, limit: int, progress: Progress) -> list[Prepared]:
@@ -84,65 +78,144 @@ def _prepared(pipeline: Pipeline, dataset: Dataset, limit: int, progress: Progre
     return cache
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the model gave for one input during the measured run."""
+
+    item: Item
+    prepared: Prepared
+    outputs: Feeds
+
+
 def measure(
-    pipeline: Pipeline, dataset: Dataset, options: Options, progress: Progress, response: Response, output: Path
-) -> None:
+    pipeline: Pipeline,
+    dataset: Dataset,
+    options: Options,
+    progress: Progress,
+    response: Response,
+    output: Path,
+    scenario: str = SINGLE,
+    alone: bool = True,
+) -> tuple[Answer, ...]:
     """Put load on a loaded model and write what was measured into the response.
 
     Args:
         pipeline: the model.
         dataset: where its inputs come from.
-        options: how long, how often.
+        options: how long, how often, by what.
         progress: is told how far it is.
-        response: gets samples, metrics and warnings.
-        output: folder in which samples are saved on the way.
+        response: gets samples, metrics, the load and warnings.
+        output: folder in which samples are saved on the way, and which gets the driver's logs.
+        scenario: MLPerf's name of the load pattern.
+        alone: whether no other process shares the measurement; else only all of them know how wide its interval is.
+
+    Returns:
+        With the option `accuracy=sampled`, answers of the measured run, each of another input; else none.
+
+    Raises:
+        UsageError: the scenario and the options do not go together, or the model cannot take the batch.
     """
+    plan = make_plan(scenario, options)
+    if options.driver == mlperf.NAME:
+        mlperf.check(plan)
     save = _Saver(output / PARTIAL, response)
-    inputs = [prepared.feeds for prepared in _prepared(pipeline, dataset, options.input_limit, progress)]
-    invoke = pipeline.invoke
-    if options.warmup_seconds > 0:
-        warmup = loadgen.single_stream(
-            invoke, inputs, [_WarmUp(options.warmup_seconds, options.warmup_samples)],
-            on_tick=lambda samples: progress.say("warm-up", samples.size, None),
-        )  # fmt: skip
-        response.samples["warmup"] = ("s", seconds_of(warmup.samples_ns))
+    prepared = _prepared(pipeline, dataset, options.input_limit, progress)
+    feeds = [each.feeds for each in prepared]
+    if plan.batch > 1:
+        _enlarge(pipeline, feeds, plan.batch)
+    expected = _warm_up(pipeline, plan, feeds, progress, response)
     # Before samples are kept and intervals drawn: those arrays are ours and not the model's.
     record_memory(response)
     begin = time.monotonic()
 
-    def tick(samples: loadgen.Samples) -> None:
+    def tick(samples: Samples) -> None:
         done = min(1.0, (time.monotonic() - begin) / options.max_seconds)
         progress.say("measure", samples.size, None, done)
-        save("latency", samples)
+        save(series_name(plan), samples)
 
+    keep = _chosen(options, len(feeds))
     # What the phase takes of the machine is recorded around this block; only the load may stand in it.
-    with collected(response) as collection:
-        measured = loadgen.single_stream(
-            invoke,
-            inputs,
-            [
-                loadgen.Budget(options.max_seconds),
-                loadgen.MaxCount(options.max_samples),
-                loadgen.NarrowInterval(options.relative_width, options.confidence, options.min_samples),
-            ],
-            on_tick=tick,
-        )
-        collection.queries = measured.samples_ns.size
-    save("latency", measured.samples_ns)
-    progress.say("measure", measured.samples_ns.size, measured.samples_ns.size, 1.0)
-    _summarise(seconds_of(measured.samples_ns), measured.stopped, options, response)
+    with collected(response, harness=options.driver != mlperf.NAME) as collection:
+        if options.driver == mlperf.NAME:
+            driven = mlperf.drive(plan, pipeline.invoke, feeds, output, expected, on_tick=tick, keep=keep)
+        else:
+            driven = driver.drive(plan, pipeline.invoke, feeds, on_tick=tick, keep=keep)
+        collection.queries = driven.measured.samples_ns.size
+    if plan.batch > 1:
+        pipeline.session.resize_batch(1)
+    count = driven.measured.samples_ns.size
+    save(series_name(plan), driven.measured.samples_ns)
+    progress.say("measure", count, count, 1.0)
+    _record(plan, driven, response, alone)
+    return tuple(Answer(dataset.items[i], prepared[i], outputs) for i, outputs in sorted(driven.answers.items()))
 
 
-def _summarise(seconds: list[float], stopped: str, options: Options, response: Response) -> None:
-    response.samples["latency"] = ("s", seconds)
-    summary = statistics.summarise_latency(seconds, options.confidence, options.seed)
+def _enlarge(pipeline: Pipeline, feeds: Sequence[Feeds], batch: int) -> None:
+    """Let the model take `batch` samples at once, and see that it answers for each."""
+    single = pipeline.invoke(feeds[0])
+    pipeline.session.resize_batch(batch)
+    query = make_queries(feeds, batch, batch)[0]
+    try:
+        joined = pipeline.invoke(query.parts[0])
+    except RunError as error:
+        raise UsageError(
+            f"{batch} samples cannot be joined: {error.message}", hint="measure it with batch=1"
+        ) from error
+    check_batch(single, joined, batch)
+
+
+def _warm_up(pipeline: Pipeline, plan: Plan, feeds: Sequence[Feeds], progress: Progress, response: Response) -> float:
+    """Send queries until the model is warm; returns what one takes about, in seconds."""
+    options = plan.options
+    answer, inputs = caller(pipeline.invoke, make_queries(feeds, plan.samples_per_query, plan.batch))
+    rule = Steady(options.warmup_seconds, options.warmup_samples if options.warmup_seconds > 0 else 1)
+    if options.warmup_seconds == 0 and options.driver != mlperf.NAME:
+        return 0.0
+    warmed = closed_loop(
+        answer, inputs, [rule], on_tick=lambda samples: progress.say("warm-up", samples.size, None)
+    )  # fmt: skip
+    if options.warmup_seconds > 0:
+        response.samples["warmup"] = ("s", seconds_of(warmed.samples_ns))
+    return float(np.median(warmed.samples_ns)) / 1e9
+
+
+def _chosen(options: Options, inputs: int) -> list[int]:
+    """The inputs whose answers are scored, drawn by the seed; none unless accuracy is sampled."""
+    if options.accuracy != "sampled":
+        return []
+    most = min(options.accuracy_limit or inputs, inputs)
+    return sorted(Random(options.seed).sample(range(inputs), most))
+
+
+def _record(plan: Plan, driven: driver.Driven, response: Response, alone: bool) -> None:
+    options, measured = plan.options, driven.measured
+    seconds = seconds_of(measured.samples_ns)
+    response.samples[series_name(plan)] = ("s", seconds)
+    summary = summarise(plan, driven, seconds)
     response.metrics.update(summary.metrics)
     response.warnings += summary.warnings
-    median = summary.metrics["latency_p50"]
-    if median.value and median.interval:
-        width = (median.interval[1] - median.interval[0]) / median.value
+    queries = 1 if plan.scenario == OFFLINE else measured.samples_ns.size
+    load: dict[str, object] = {
+        "driver": driven.driver,
+        "version": driven.version,
+        "settings": plan.settings(),
+        "queries": queries,
+        "samples": driven.samples,
+        "stopped": measured.stopped,
+        "valid": driven.verdict.valid,
+        "reasons": list(driven.verdict.reasons),
+    }
+    if driven.log is not None:
+        load["log"] = driven.log
+    response.load = load
+    if not driven.verdict.valid:
+        response.warnings.append(f"not valid by the rules of {plan.scenario}: {'; '.join(driven.verdict.reasons)}")
+    name = headline(plan)
+    metric = summary.metrics.get(name)
+    if alone and options.stop == "interval" and metric is not None and metric.value and metric.interval:
+        width = (metric.interval[1] - metric.interval[0]) / metric.value
         if width > options.relative_width:
             response.warnings.append(
-                f"the {options.confidence:.0%} interval of latency_p50 is {width:.1%} wide, "
-                f"{options.relative_width:.1%} was asked for ({stopped})"
+                f"the {options.confidence:.0%} interval of {name} is {width:.1%} wide, "
+                f"{options.relative_width:.1%} was asked for ({measured.stopped})"
             )

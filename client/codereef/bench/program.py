@@ -2,8 +2,9 @@
 """The measuring programs: from a request file to a response file.
 
 Phases of `benchmark`: load, first inference, warm-up, measurement over tensors prepared beforehand, then the
-accuracy pass over the dataset. `validate` leaves the measurement out; `run` handles a few images; `pitfalls`
-measures classic mistakes in place of both.
+accuracy pass over the dataset (or the score of a part of the measured answers, or neither: option `accuracy`).
+`validate` leaves the measurement out; `run` handles a few images; `pitfalls` measures classic mistakes in place of
+both.
 
 The phases are rooms of their own: `measuring` and `scoring`.
 """
@@ -19,14 +20,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional, TextIO
 
+from codereef.bench.affinity import pin
 from codereef.bench.collect.sizes import runtime_size
 from codereef.bench.datasets import open_dataset
+from codereef.bench.load.plan import make_plan
 from codereef.bench.measuring import PARTIAL, measure, record_memory
 from codereef.bench.options import parse_options
 from codereef.bench.pipeline import Pipeline, Prepared
 from codereef.bench.pitfalls_run import measure_pitfalls
 from codereef.bench.request import Request, read_request
 from codereef.bench.response import Metric, Progress, Response, write_json
+from codereef.bench.sampled import score_answers
 from codereef.bench.scoring import score
 from codereef.bench.tasks import Task, task_for
 from codereef.errors import CrError
@@ -48,7 +52,7 @@ class Program:
         self._task_name, self._request = task, request
         self._progress, self._response = progress, response
         options, self._runtime_options = parse_options(request.options, request.runtime)
-        self._options = options.shared_by(request.process[1])
+        self._options = options.shared_by(*request.process)
 
     def execute(self) -> None:
         """Do what the request asks; the response holds the outcome.
@@ -56,6 +60,9 @@ class Program:
         Raises:
             CrError: the request, the model, the dataset or the runtime is at fault.
         """
+        pin(self._options.cpus)
+        if self._request.action == "benchmark":
+            make_plan(self._request.scenario, self._options)  # what cannot be done is said before anything is loaded
         dataset = open_dataset(self._request.dataset)
         task = task_for(self._task_name, dataset)
         pipeline = self._load(task)
@@ -67,9 +74,22 @@ class Program:
             )
             return
         if self._request.action == "benchmark":
-            measure(pipeline, dataset, self._options, self._progress, self._response, self._request.output)
+            answers = measure(
+                pipeline,
+                dataset,
+                self._options,
+                self._progress,
+                self._response,
+                self._request.output,
+                self._request.scenario,
+                self._request.process[1] == 1,
+            )
             if self._request.process[0] > 0:
-                return  # The first process has scored it; another would only do the same again.
+                return  # The first process scores; another would only do the same again.
+            if self._options.accuracy == "sampled":
+                score_answers(answers, self._options, pipeline, task, self._progress, self._response)
+            if self._options.accuracy != "separate":
+                return
         else:
             record_memory(self._response)
         score(

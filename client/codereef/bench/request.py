@@ -86,6 +86,7 @@ class Request:
     """
 
     action: str
+    scenario: str
     model: ModelSpec
     dataset: DatasetSpec
     runtime: Mapping[str, Any]
@@ -252,10 +253,13 @@ def parse_request(value: object, source: str = "request") -> Request:
         UsageError: a key is missing, unknown or of the wrong shape, or a folder does not exist.
     """
     reader = _Reader(source, "", value)
-    reader.only("format", "action", "harness", "model", "dataset", "runtime", "options", "output", "process")
+    reader.only(
+        "format", "action", "scenario", "harness", "model", "dataset", "runtime", "options", "output", "process"
+    )  # fmt: skip
     reader.text("format", (FORMAT,))
     return Request(
         action=reader.text("action", ACTIONS),
+        scenario=reader.maybe_text("scenario") or "single-stream",
         model=_model(reader.child("model")),
         dataset=_dataset(reader.child("dataset")),
         runtime=reader.mapping("runtime"),

@@ -101,7 +101,7 @@ def write_json(path: Path, data: object, *, sync: bool = True) -> None:
     """
     beside = path.with_name(path.name + ".new")
     with open(beside, "w", encoding="utf-8") as stream:
-        json.dump(data, stream, allow_nan=False)
+        stream.write(json.dumps(data, allow_nan=False))  # many times quicker than writing to the stream piece by piece
         stream.flush()
         if sync:
             os.fsync(stream.fileno())

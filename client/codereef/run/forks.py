@@ -79,11 +79,12 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
             own = {key for key in summary.metrics if key in metrics and (_of_series(key, samples) or _inverse(said[0]))}
             metrics.update({key: summary.metrics[key].as_dict() for key in summary.metrics if key in own})
             warnings += summary.warnings
+    load = _load([answer.response["load"] for answer in answers if answer.response.get("load")])
     return Joined(
         metrics,
         samples,
-        list(dict.fromkeys([*warnings, *_wide(metrics, options)])),
-        _load([answer.response["load"] for answer in answers if answer.response.get("load")]),
+        list(dict.fromkeys([*warnings, *_wide(metrics, options, load)])),
+        load,
         tuple(_process(answer) for answer in answers),
     )
 
@@ -124,16 +125,19 @@ def _series_of(metrics: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[s
     return {name: tuple(quantiles) for name, quantiles in found.items()}
 
 
-def _wide(metrics: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
-    """Say so where the interval of the median is wider than was asked for."""
-    median, wanted = metrics.get("latency_p50") or {}, options.get("relative_width")
-    if not wanted or not median.get("value") or not median.get("interval"):
+def _wide(metrics: Mapping[str, Any], options: Mapping[str, Any], load: Mapping[str, Any]) -> list[str]:
+    """Say so where the interval of what was measured for is wider than was asked for."""
+    name = f"latency_{load.get('settings', {}).get('statistic', 'p50')}"
+    metric, wanted = metrics.get(name) or {}, options.get("relative_width")
+    if options.get("stop", "interval") != "interval" or not wanted:
         return []
-    width = (median["interval"][1] - median["interval"][0]) / median["value"]
+    if not metric.get("value") or not metric.get("interval"):
+        return []
+    width = (metric["interval"][1] - metric["interval"][0]) / metric["value"]
     if width <= wanted:
         return []
     return [
-        f"the {median['confidence']:.0%} interval of latency_p50 is {width:.1%} wide, {wanted:.1%} was asked for; "
+        f"the {metric['confidence']:.0%} interval of {name} is {width:.1%} wide, {wanted:.1%} was asked for; "
         "the spread between the processes is part of it"
     ]
 

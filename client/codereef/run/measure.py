@@ -21,7 +21,7 @@ from codereef.lock.model import Lock, LockedConfiguration, LockedNode
 from codereef.meta.selection import select
 from codereef.repo.index import Index
 from codereef.run.document import Machine, result_document, scrubbed
-from codereef.run.options import measured_options, merge_options
+from codereef.run.options import measured_options, merge_options, scenario_of
 from codereef.run.process import Answer, Update, answer_of
 from codereef.run.request import Parts, build_request, parts_of
 
@@ -98,6 +98,7 @@ def measure(
     *,
     action: str,
     given: Mapping[str, str],
+    scenario: str | None = None,
     timeout: float | None = None,
     memory_limit: int | None = None,
     processes: int | None = None,
@@ -115,6 +116,7 @@ def measure(
         action: `run`, `benchmark`, `validate` or `pitfalls`; its settings are those of `benchmark` where the
             solution has none.
         given: program options from the user, as text.
+        scenario: load pattern from the user; that of the solution's action when None.
         timeout: seconds that each process may take; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
         processes: how many a benchmark starts, one after the other; what the program declares by default.
@@ -136,7 +138,7 @@ def measure(
     actions = parts.solution.meta["actions"]
     settings = actions.get(action) or actions.get("benchmark") or {}
     options = merge_options(parts.program.meta, settings, given)
-    scenario = settings.get("scenario", "single-stream")
+    scenario = scenario_of(parts.program.meta, settings, scenario)
     python = installed.pythons.get(configuration.environment)
     if python is None:
         raise RunError(
@@ -145,6 +147,7 @@ def measure(
     facts = machine_class(home.cache)
     machine = Machine(facts, class_digest(facts), instance_id(home.root / "instance.salt"))
     count = _processes(parts.program.meta, action, processes)
+    load = scenario
     started, before = _now(), machine_state()
     answers: list[Answer] = []
     # The block that watches the machine meanwhile; every process of one result belongs into it.
@@ -153,7 +156,7 @@ def measure(
 
             def request(output: Path, number: int = number) -> Mapping[str, Any]:
                 share = (number, count) if count > 1 else None
-                return build_request(lock, configuration, parts, installed, action, options, output, share)
+                return build_request(lock, configuration, parts, installed, action, options, output, load, share)
 
             def update(said: Update, number: int = number) -> None:
                 phase = f"{said.phase} ({number + 1} of {count})" if count > 1 else said.phase
@@ -177,6 +180,9 @@ def measure(
     phases = [phase for answer in answers if isinstance(phase := answer.response.get("phase"), dict)]
     during = scrubbed(observation.during(phases))
     document = result_document(lock, index, configuration, parts, machine, answers, options)
+    said = document.get("load", {}).get("settings", {}).get("scenario")
+    if isinstance(said, str) and "scenarios" not in parts.program.meta:
+        scenario = said  # A program that decides its own scenario says which.
     document.update(
         action=action,
         scenario=scenario,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codereef.errors import UsageError
@@ -88,3 +88,31 @@ def merge_options(program: Mapping[str, Any], action: Mapping[str, Any], given: 
 def measured_options(program: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the options of a program whose value changes what is measured (`"effect": "measured"`)."""
     return tuple(name for name, declared in program.get("options", {}).items() if declared.get("effect") == "measured")
+
+
+def scenario_of(program: Mapping[str, Any], action: Mapping[str, Any], given: str | None) -> str:
+    """Return the load pattern in force: the user's, else the solution's, else `single-stream`.
+
+    Args:
+        program: the program's `cr.json`.
+        action: the solution's action.
+        given: what the user asked for.
+
+    Raises:
+        UsageError: the program does not have it.
+    """
+    wanted: str = given or action.get("scenario", "single-stream")
+    known: Sequence[str] = program.get("scenarios", ())
+    if wanted in known or (given is None and not known):
+        return wanted
+    name = program["name"]
+    if not known:
+        raise UsageError(
+            f"{name} decides its own scenario; it does not take `{wanted}`.", hint="Leave `--scenario` out."
+        )
+    near = nearest(wanted, known)
+    raise UsageError(
+        f"{name} has no scenario `{wanted}`{'' if given else ', which the solution names'}.",
+        hint=f"Did you mean `{near[0]}`?" if near else f"It has {', '.join(known)}.",
+        context={"scenario": wanted, "known": list(known)},
+    )

@@ -82,6 +82,7 @@ def build_request(
     action: str,
     options: Mapping[str, Any],
     output: Path,
+    scenario: str = "single-stream",
     process: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Return the request for one process of a run.
@@ -94,6 +95,7 @@ def build_request(
         action: `run`, `benchmark`, `validate` or `pitfalls`.
         options: options in force.
         output: existing, empty folder for the program's files.
+        scenario: load pattern; handed on to programs that declare `scenarios`.
         process: which of how many processes it is, from 0; None where there is one.
 
     Raises:
@@ -112,6 +114,8 @@ def build_request(
     return {
         "format": "codereef-request/1",
         "action": action,
+        # A program from before there was this key refuses it, and one without `scenarios` has a load of its own.
+        **({"scenario": scenario} if "scenarios" in parts.program.meta else {}),
         "harness": str(package_root()),
         "model": {
             "ref": str(parts.model.reference),

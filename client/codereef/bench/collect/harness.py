@@ -26,14 +26,15 @@ def harness_metrics() -> dict[str, Metric]:
     median of n independent values with the probability 1 - 2 ** (1 - n).
     """
     # The one place that names the measuring core.
-    from codereef.bench.loadgen import MaxCount, single_stream
+    from codereef.bench.load.core import closed_loop
+    from codereef.bench.load.rules import MaxCount
 
     per_query, inside = [], []
     # Else the core's garbage collection would look at the whole process before every batch.
     gc.freeze()
     try:
         for _ in range(BATCHES + 1):
-            measured = single_stream(_nothing, (None,), [MaxCount(QUERIES)])
+            measured = closed_loop(_nothing, [None], [MaxCount(QUERIES)])
             count = len(measured.samples_ns)
             per_query.append(measured.elapsed_ns / count / 1e9)
             inside.append(float(median(measured.samples_ns.tolist())) / 1e9)

@@ -52,6 +52,13 @@ class Session(Protocol):
     def reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Fix the shapes of inputs whose model leaves them free; called once, before any inference."""
 
+    def resize_batch(self, size: int) -> None:
+        """Let axis 0 of every input hold `size` times what one sample has there; 1 goes back.
+
+        Raises:
+            UsageError: the model's shape permits no other size.
+        """
+
     def invoke(self, feeds: Feeds) -> dict[str, Array]:
         """One inference: input tensors by name to output tensors by name, as arrays of their own."""
 
@@ -62,6 +69,16 @@ def refuse_unknown(options: Mapping[str, Any], known: tuple[str, ...], runtime: 
         if name not in known:
             listed = ", ".join(known) or "none"
             raise UsageError(f"{runtime} has no option {name}; known options: {listed}")
+
+
+def fixed_batch(tensor: Tensor, size: int, why: str = "") -> UsageError:
+    """The error for a model whose input cannot hold `size` samples."""
+    shape = ", ".join("?" if side < 0 else str(side) for side in tensor.shape)
+    return UsageError(
+        f"{size} samples cannot be joined: axis 0 of input {tensor.name} [{shape}] is not free"
+        + (f" ({why})" if why else ""),
+        hint="measure it with batch=1, or choose a model whose batch axis is free",
+    )
 
 
 def dtype_name(dtype: object) -> str:

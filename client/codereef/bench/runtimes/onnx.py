@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codereef.bench.runtimes.base import Array, Feeds, RuntimeInfo, Tensor, refuse_unknown
+from codereef.bench.runtimes.base import Array, Feeds, RuntimeInfo, Tensor, fixed_batch, refuse_unknown
 from codereef.errors import RunError, UsageError
 
 _DTYPES = {
@@ -37,6 +37,12 @@ class OnnxSession:
 
     def reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Nothing to do: ONNX Runtime takes the shapes of what it is fed."""
+
+    def resize_batch(self, size: int) -> None:
+        """See `Session.resize_batch`; nothing is resized, the model's axis must be free."""
+        for tensor in self.inputs if size > 1 else ():
+            if not tensor.shape or tensor.shape[0] != -1:
+                raise fixed_batch(tensor, size)
 
     def invoke(self, feeds: Feeds) -> dict[str, Array]:
         """See `Session.invoke`."""

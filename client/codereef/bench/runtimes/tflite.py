@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorFlow Lite, by ai-edge-litert or, where only that exists (32-bit Arm), by tflite-runtime. No options."""
+"""TensorFlow Lite, by ai-edge-litert or, where only that exists (32-bit Arm), by tflite-runtime.
+
+Options: `delegate`, `default` (XNNPACK where the model suits it), `off` (built-in operators alone), or the file or
+library name of a delegate.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from codereef.bench.runtimes.base import Array, Feeds, RuntimeInfo, Tensor, dtype_name, refuse_unknown
-from codereef.errors import RunError
+from codereef.bench.runtimes.base import Array, Feeds, RuntimeInfo, Tensor, dtype_name, fixed_batch, refuse_unknown
+from codereef.errors import RunError, UsageError
 
 _PACKAGES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
@@ -37,6 +41,7 @@ class TfliteSession:
     def _read_details(self) -> None:
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
+        self._single = inputs
         self.inputs = tuple(_tensor(details) for details in inputs)
         self.outputs = tuple(_tensor(details) for details in outputs)
         self._feed_index = {tensor.name: details["index"] for tensor, details in zip(self.inputs, inputs)}
@@ -56,6 +61,19 @@ class TfliteSession:
             raise RunError(f"the model does not take inputs of shape {changed}: {error}") from error
         self._read_details()
 
+    def resize_batch(self, size: int) -> None:
+        """See `Session.resize_batch`; inputs of a fixed shape are resized too, where the model's operators let it."""
+        for details, tensor in zip(self._single, self.inputs):
+            if not len(details["shape"]):
+                raise fixed_batch(tensor, size)
+        try:
+            for details in self._single:
+                shape = [int(side) for side in details["shape"]]
+                self._interpreter.resize_tensor_input(details["index"], [shape[0] * size, *shape[1:]])
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise fixed_batch(self.inputs[0], size, " ".join(str(error).split())) from error
+
     def invoke(self, feeds: Feeds) -> dict[str, Array]:
         """See `Session.invoke`; outputs are copies, valid after the next call too."""
         interpreter = self._interpreter
@@ -67,14 +85,13 @@ class TfliteSession:
 
 
 def _find() -> tuple[str, str, Any]:
-    """Name, version and Interpreter class of the first package that is there."""
+    """Name, version and interpreter module of the first package that is there."""
     from importlib import metadata
 
     failures = []
     for distribution, module in _PACKAGES:
         try:
-            interpreter = importlib.import_module(module).Interpreter
-            return distribution, metadata.version(distribution), interpreter
+            return distribution, metadata.version(distribution), importlib.import_module(module)
         except (ImportError, metadata.PackageNotFoundError) as error:
             failures.append(f"{distribution}: {error}")
     raise RunError(
@@ -83,17 +100,34 @@ def _find() -> tuple[str, str, Any]:
     )
 
 
+def _delegate(wanted: str, module: Any, runtime: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the interpreter is handed for a delegate, and what the model then runs on."""
+    if wanted == "default":
+        return {}, ("cpu",)
+    if wanted == "off":
+        return {"experimental_op_resolver_type": module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}, ("cpu",)
+    try:
+        loaded = module.load_delegate(wanted)
+    except (ValueError, OSError, AttributeError) as error:
+        raise UsageError(
+            f"{runtime} cannot load the delegate {Path(wanted).name}: {' '.join(str(error).split())}",
+            hint="delegate is default, off, or the file or library name of a delegate",
+        ) from error
+    return {"experimental_delegates": [loaded]}, (Path(wanted).name, "cpu")
+
+
 def load(path: Path, threads: int, options: Mapping[str, Any]) -> TfliteSession:
     """Load a TFLite model; see `codereef.bench.runtimes.load`."""
-    name, version, interpreter_class = _find()
-    refuse_unknown(options, (), name)
+    name, version, module = _find()
+    refuse_unknown(options, ("delegate",), name)
+    chosen, providers = _delegate(str(options.get("delegate", "default")), module, name)
     if name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2:
         raise RunError(
             f"tflite-runtime {version} does not work with numpy {np.__version__}",
             hint="its environment needs numpy<2; run `cr init` again for this solution",
         )
     try:
-        interpreter = interpreter_class(model_path=str(path), num_threads=threads)
+        interpreter = module.Interpreter(model_path=str(path), num_threads=threads, **chosen)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError, SystemError) as error:
         reason = " ".join(str(error).split())
@@ -101,4 +135,4 @@ def load(path: Path, threads: int, options: Mapping[str, Any]) -> TfliteSession:
             f"{name} {version} refuses {path.name}: {reason}",
             hint="the model may need an operator that this runtime does not have",
         ) from error
-    return TfliteSession(interpreter, RuntimeInfo(name, version, ("cpu",)))
+    return TfliteSession(interpreter, RuntimeInfo(name, version, providers))

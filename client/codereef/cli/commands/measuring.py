@@ -97,6 +97,7 @@ def _measure(
     timeout: float | None,
     memory_limit: float | None,
     processes: int | None = None,
+    scenario: str | None = None,
 ) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
     from codereef.cli.progress import TerminalProgress
     from codereef.errors import CancelledError
@@ -130,6 +131,7 @@ def _measure(
                 current.home,
                 action=action,
                 given=given,
+                scenario=scenario,
                 timeout=timeout,
                 memory_limit=int(memory_limit * 1e6) if memory_limit else None,
                 processes=processes,
@@ -176,7 +178,7 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --processes 10 --json"
+    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --processes 10 --json\n  cr benchmark demo-object-detection --scenario server -o target_qps=50 -o target_latency=0.1"
 )
 @solution_argument
 @_options
@@ -185,6 +187,11 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
     type=click.IntRange(1, 1000),
     metavar="N",
     help="Processes that share the measurement, one after the other; the program's own number by default.",
+)
+@click.option(
+    "--scenario",
+    metavar="NAME",
+    help="Load pattern: single-stream, multi-stream, server or offline, or one of the program's own.",
 )
 @click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
 @shared_options
@@ -196,6 +203,7 @@ def benchmark(
     timeout: float | None,
     memory_limit: float | None,
     processes: int | None,
+    scenario: str | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -205,7 +213,7 @@ def benchmark(
     """
     from codereef.cli.commands.results import result_table, save_plot
 
-    _, done = _measure("benchmark", solution, directory, variants, options, timeout, memory_limit, processes)
+    _, done = _measure("benchmark", solution, directory, variants, options, timeout, memory_limit, processes, scenario)
     results = [result for _, _, result in done]
     if as_json:
         print_json({"results": [{"id": r.id, **r.document} for r in results]})
