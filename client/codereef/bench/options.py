@@ -26,6 +26,7 @@ class Options:
         input_limit: most images kept ready as tensors for measuring.
         accuracy_limit: images of the accuracy pass; 0 is all.
         limit: images of the action `run`.
+        workers: items prepared at once in the accuracy pass; 0 is one for each processor, up to 8.
         seed: of the bootstrap.
     """
 
@@ -40,15 +41,16 @@ class Options:
     input_limit: int = 64
     accuracy_limit: int = 0
     limit: int = 4
+    workers: int = 0
     seed: int = 1
 
 
 _LEAST = {
     "threads": 1, "max_seconds": 0.001, "min_samples": 1, "max_samples": 1, "relative_width": 0.0,
     "confidence": 0.5, "warmup_seconds": 0.0, "warmup_samples": 1, "input_limit": 1, "accuracy_limit": 0,
-    "limit": 1, "seed": 0,
+    "limit": 1, "workers": 0, "seed": 0,
 }  # fmt: skip
-_MOST = {"confidence": 0.9999, "threads": 1024, "max_samples": 10_000_000}
+_MOST = {"confidence": 0.9999, "threads": 1024, "workers": 64, "max_samples": 10_000_000}
 
 
 def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
