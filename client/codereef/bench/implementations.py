@@ -70,8 +70,6 @@ def decoder() -> tuple[str, str]:
 
 def input_stage(step: str, arguments: Mapping[str, Any]) -> Stage:
     """What carries out a step before the model."""
-    import PIL
-
     if step == "decode":
         return Stage("input", step, *decoder())
     method = arguments.get("method")
@@ -79,6 +77,8 @@ def input_stage(step: str, arguments: Mapping[str, Any]) -> Stage:
         # `resample` resizes for both; the border of a letterbox takes an odd pixel on the far side.
         text = _RESIZES.get(method, method) + ("; odd border pixel to the far side" if step == "letterbox" else "")
         if method in resample.PILLOW_METHODS:
+            import PIL
+
             return Stage("input", step, f"Pillow {text}", PIL.__version__)
         return _ours("input", step, text)
     return _ours("input", step, _INPUT.get(step, ""))

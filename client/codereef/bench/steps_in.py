@@ -74,7 +74,12 @@ Step = Callable[[Picture, Arguments], Picture]
 
 
 def _decode(state: Picture, args: Arguments) -> Picture:
-    from PIL import Image, UnidentifiedImageError
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise RunError(
+            f"cannot import Pillow: {error}", hint="the program must depend on `python.pillow` where models take images"
+        ) from error
 
     color = args.text("color")
     try:
@@ -271,15 +276,15 @@ class Preprocessor:
 
     def implementations(self) -> dict[str, dict[str, str]]:
         """Name and version of what carries out each step."""
-        import PIL
-
-        pillow = {"implementation": "Pillow", "version": PIL.__version__}
-        ours = {"implementation": "codereef.bench (numpy)", "version": np.__version__}
         facts: dict[str, dict[str, str]] = {}
         for _, args in self._steps:
             method = args.maybe_text("method")
-            theirs = args.step == "decode" or method in resample.PILLOW_METHODS
-            facts[args.step] = dict(pillow if theirs else ours)
+            if args.step == "decode" or method in resample.PILLOW_METHODS:
+                import PIL  # only where it is used: a program of tensors has no need of it
+
+                facts[args.step] = {"implementation": "Pillow", "version": PIL.__version__}
+            else:
+                facts[args.step] = {"implementation": "codereef.bench (numpy)", "version": np.__version__}
             if method is not None:
                 facts[args.step]["method"] = method
         return facts

@@ -27,6 +27,7 @@ from codereef.meta.schemas import parse_json, problems
 from codereef.meta.selection import select
 from codereef.record.privacy import scrub
 from codereef.repo.index import Index
+from codereef.run.claims import check_claims
 from codereef.run.options import measured_options, merge_options
 from codereef.run.request import Parts, build_request, parts_of
 from codereef.store.locks import inherited
@@ -211,8 +212,27 @@ def measure(
         ended_at=_now(),
     )
     _check_measured(document)
+    if action != "run":
+        document.update(_claims(lock, configuration, parts, document))
     document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, machine)]))
     return Measured(document, predictions, outcome.tail)
+
+
+def _claims(
+    lock: Lock, configuration: LockedConfiguration, parts: Parts, document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the model's claims with their verdicts, or nothing where it claims nothing."""
+    model, dataset = lock.nodes[parts.model_id], lock.nodes[parts.dataset_id]
+    claims = check_claims(
+        parts.model.meta,
+        node_facts(model.version, model.variants, configuration.target),
+        parts.dataset.meta,
+        dataset.variants,
+        node_facts(dataset.version, dataset.variants, configuration.target),
+        document["status"],
+        document["metrics"],
+    )
+    return {"claims": claims} if claims else {}
 
 
 def _check_measured(document: dict[str, Any]) -> None:
