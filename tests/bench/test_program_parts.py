@@ -113,7 +113,7 @@ def test_a_request_that_is_no_json_is_named(tmp_path: Path) -> None:
         read_request(tmp_path / "r.json")
 
 
-@pytest.mark.parametrize("program", ["object-detection", "image-classification"])
+@pytest.mark.parametrize("program", sorted(path.name for path in (ROOT / "components" / "program").iterdir()))
 def test_options_in_the_metadata_are_those_of_the_code(program: str) -> None:
     declared = component(f"components/program/{program}")["options"]
     defaults = asdict(Options())
