@@ -16,6 +16,7 @@ A `CrError` carries data; the sentence a person reads is made from it at the edg
     ├── NetworkError       10   a portal or repository could not be reached
     ├── StorageError       11   the disk is full, read-only or held by another process
     ├── NeedsYouError      12   what only a person can do: accept terms, or bring data that may not be fetched
+    ├── ClaimError         13   a model does not do what it claims
     └── CancelledError    130   the user interrupted
 
 The exit codes are a promise: `docs/exit-codes.md` lists them and a test compares the two.
@@ -138,6 +139,13 @@ class NeedsYouError(CrError):
 
     exit_code = 12
     code = "needs-you"
+
+
+class ClaimError(CrError):
+    """A measurement ended well, and a model does not do what it claims of itself."""
+
+    exit_code = 13
+    code = "claim"
 
 
 class CancelledError(CrError):

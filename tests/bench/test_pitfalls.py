@@ -89,7 +89,7 @@ def of_input(spec: InputSpec, output: OutputSpec = TOP) -> dict[str, Pitfall]:
                 *("box-order", "box-form", "label-offset", "label-map-forgotten"),
                 *("resize-bilinear-antialias",),
             }
-            | (RESIZES - {"resize-bilinear"})
+            | (RESIZES - {"resize-area"})
             | DECODERS,
         ),
         (

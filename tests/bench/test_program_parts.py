@@ -113,7 +113,7 @@ def test_a_request_that_is_no_json_is_named(tmp_path: Path) -> None:
         read_request(tmp_path / "r.json")
 
 
-@pytest.mark.parametrize("program", ["object-detection", "image-classification"])
+@pytest.mark.parametrize("program", sorted(path.name for path in (ROOT / "components" / "program").iterdir()))
 def test_options_in_the_metadata_are_those_of_the_code(program: str) -> None:
     declared = component(f"components/program/{program}")["options"]
     defaults = asdict(Options())
@@ -176,8 +176,8 @@ def test_labels_csv_gives_truth_and_names(tmp_path: Path) -> None:
         ("name,class\na.png,1\n", "must begin with the header file,class_index"),
         ("", "found nothing"),
         ("file,class_index\na.png,one\n", "line 2: class_index must be an integer, found 'one'"),
-        ("file,class_index\nz.png,1\n", "name the image z.png"),
-        ("file,class_index\n", "has no images"),
+        ("file,class_index\nz.png,1\n", "name the file z.png"),
+        ("file,class_index\n", "has no items"),
     ],
 )
 def test_a_wrong_labels_csv_is_named(tmp_path: Path, text: str, message: str) -> None:

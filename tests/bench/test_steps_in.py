@@ -127,6 +127,24 @@ def test_bilinear_equals_scipy_at_half_pixel_centres(h: int, w: int, to_h: int, 
     np.testing.assert_allclose(resample.resize(pixels, to_h, to_w, "bilinear")[:, :, 0], expected, atol=1e-9)
 
 
+@settings(max_examples=150, deadline=None)
+@given(sizes, sizes, sizes, sizes)
+def test_area_equals_opencv_to_the_bit_but_for_shrinking_by_whole_numbers(h: int, w: int, to_h: int, to_w: int) -> None:
+    import cv2
+
+    pixels = picture(h, w)
+    expected = cv2.resize(pixels, (to_w, to_h), interpolation=cv2.INTER_AREA)
+    found = resample.resize(pixels, to_h, to_w, "area")
+    whole = h % to_h == 0 and w % to_w == 0 and (h, w) != (to_h, to_w)
+    np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=1 if whole else 0)
+
+
+def test_area_of_a_whole_number_is_the_mean_of_the_blocks() -> None:
+    pixels = picture(24, 36).astype(np.float32)
+    expected = pixels.reshape(8, 3, 9, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(resample.resize(pixels, 8, 9, "area"), expected, rtol=1e-5)
+
+
 def loop_bicubic(line: list[float], to: int) -> list[float]:
     """Keys 1981, eq. 15 with a = -1/2, one output at a time."""
 

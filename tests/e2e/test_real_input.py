@@ -127,3 +127,63 @@ def test_ssd_mobilenet_benchmarks_without_network(classic: Cr, no_network: tuple
     for result in json.loads(done.stdout)["results"]:
         assert result["status"] == "ok"
         assert result["metrics"]["latency_p50"]["value"] > 0 and result["metrics"]["mAP"]["value"] > 0.2
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, mirror: Mirror) -> Cr:
+    """A client with the small solutions of tensors initialised from the mirror."""
+    mirror.path("kws01.tar.gz")
+    base = tmp_path_factory.mktemp("tiny")
+    (base / "work").mkdir()
+    client = Cr(base / "home", base / "work", {"CR_MIRROR": str(mirror.folder)})
+    for solution in ("mlperf-tiny-kws", "hello-world-sine", "mlperf-tiny-vww"):
+        client("init", solution, "--all-variants")
+    return client
+
+
+def test_keyword_spotting_meets_its_claims(tiny: Cr, no_network: tuple[str, ...]) -> None:
+    [result] = json.loads(tiny("validate", "mlperf-tiny-kws", "--json", prefix=no_network).stdout)["results"]
+    assert result["metrics"]["top1"]["value"] == 0.902 and result["metrics"]["top1"]["samples"] == 1000
+    assert [(c["claimed"], c["verdict"]) for c in result["claims"]] == [(0.902, "met"), (0.9, "met")]
+    assert [s["step"] for s in result["stages"]] == ["load", "reshape", "inference", "dequantize", "top-k"]
+    shown = tiny("show", "latest").stdout
+    assert "top1 0.902 on dataset:speech-commands-kws01" in shown and "1 input load" in shown
+    assert "tst_000000_Stop_7.bin: stop" in tiny("run", "mlperf-tiny-kws").stdout
+
+
+def test_claims_of_more_data_than_evaluated_are_not_checkable(tiny: Cr) -> None:
+    done = tiny("validate", "mlperf-tiny-kws", "-o", "accuracy_limit=100", "--json")
+    [result] = json.loads(done.stdout)["results"]
+    assert {c["verdict"] for c in result["claims"]} == {"not checkable"}
+    assert result["claims"][0]["reason"] == "100 of 1,000 items were evaluated"
+
+
+def test_a_claim_that_is_not_met_ends_with_13(tiny: Cr, mirror: Mirror, tmp_path: Path) -> None:
+    folder = tmp_path / "components" / "model" / "boastful-sine"
+    folder.mkdir(parents=True)
+    source = Path(__file__).resolve().parents[2] / "components" / "model" / "hello-world-sine" / "cr.json"
+    model = json.loads(source.read_text())
+    model.update(name="boastful-sine")
+    model["claims"][0].update(value=0.01)
+    (folder / "cr.json").write_text(json.dumps(model))
+    solution = json.loads((source.parents[3] / "solutions" / "hello-world-sine" / "cr.json").read_text())
+    solution.update(name="boastful-sine")
+    solution["deps"]["model"]["needs"] = "model:boastful-sine"
+    (tmp_path / "solutions" / "boastful-sine").mkdir(parents=True)
+    (tmp_path / "solutions" / "boastful-sine" / "cr.json").write_text(json.dumps(solution))
+    tiny("repo", "add", str(tmp_path), "--name", "boast", "--trust")
+    tiny("init", "boastful-sine")
+    done = tiny("validate", "boastful-sine", check=False)
+    assert done.returncode == 13, done.stderr
+    assert "not met" in done.stdout and "1 of 1 claims is not met" in done.stderr
+    benchmark = tiny("benchmark", "boastful-sine", "-o", "max_seconds=0.2", "-o", "warmup_seconds=0", "--json")
+    [result] = json.loads(benchmark.stdout)["results"]
+    assert result["claims"][0]["verdict"] == "not met"  # recorded, and no reason for a benchmark to fail
+
+
+def test_a_sine_and_wake_words_are_measured_without_network(tiny: Cr, no_network: tuple[str, ...]) -> None:
+    done = tiny("validate", "hello-world-sine", "--json", prefix=no_network)
+    worst = {r["precision"]: r["metrics"]["max_error"]["value"] for r in json.loads(done.stdout)["results"]}
+    assert worst == {"fp32": pytest.approx(0.0386, abs=1e-4), "int8": pytest.approx(0.1007, abs=1e-4)}
+    [result] = json.loads(tiny("validate", "mlperf-tiny-vww", "--json", prefix=no_network).stdout)["results"]
+    assert result["metrics"]["top1"]["value"] == 1.0

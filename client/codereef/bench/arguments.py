@@ -55,6 +55,17 @@ class Arguments:
         """Number, or None when it is absent."""
         return self.number(key) if key in self.values else None
 
+    def number_or(self, key: str, default: float) -> float:
+        """Number, or a default when it is absent."""
+        return self.number(key) if key in self.values else default
+
+    def texts(self, key: str) -> list[str]:
+        """Required list of texts."""
+        value = self.values.get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+            raise self._wrong(key, "a list of texts")
+        return list(value)
+
     def integer(self, key: str, default: Optional[int] = None) -> int:
         """Integer; `default` makes it optional."""
         value = self.values.get(key, default)

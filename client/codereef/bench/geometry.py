@@ -23,6 +23,7 @@ class Geometry:
     Attributes:
         width, height: size of the image at this point of the pre-processing.
         scale_x, offset_x, scale_y, offset_y: the map back to the original image.
+        original: width and height of the original image; zeros where there is none.
     """
 
     width: int
@@ -31,6 +32,7 @@ class Geometry:
     offset_x: float = 0.0
     scale_y: float = 1.0
     offset_y: float = 0.0
+    original: tuple[int, int] = (0, 0)
 
     def resized(self, width: int, height: int) -> Geometry:
         """After a resize to `width` by `height`."""

@@ -29,6 +29,7 @@ class Options:
         input_limit: most images kept ready as tensors for measuring.
         accuracy_limit: images of the accuracy pass; 0 is all.
         limit: images of the action `run`.
+        workers: items prepared at once in the accuracy pass; 0 is one for each processor, up to 8.
         seed: of the bootstrap and of the arrivals.
         stop: rule that ends measuring, within the limits above.
         statistic: what the rule `interval` looks at: a percentile, or the one that the scenario reports.
@@ -56,6 +57,7 @@ class Options:
     input_limit: int = 64
     accuracy_limit: int = 0
     limit: int = 4
+    workers: int = 0
     seed: int = 1
     stop: str = "interval"
     statistic: str = "p50"
@@ -91,11 +93,11 @@ class Options:
 _LEAST = {
     "threads": 1, "max_seconds": 0.001, "min_samples": 1, "max_samples": 1, "relative_width": 0.0,
     "confidence": 0.5, "warmup_seconds": 0.0, "warmup_samples": 1, "input_limit": 1, "accuracy_limit": 0,
-    "limit": 1, "seed": 0, "min_seconds": 0.0, "relative_deviation": 0.0, "target_qps": 0.0, "target_latency": 0.0,
+    "limit": 1, "workers": 0, "seed": 0, "min_seconds": 0.0, "relative_deviation": 0.0, "target_qps": 0.0, "target_latency": 0.0,
     "samples_per_query": 1, "batch": 1,
 }  # fmt: skip
 _MOST = {
-    "confidence": 0.9999, "threads": 1024, "max_samples": 10_000_000, "seed": 2**32 - 1, "target_qps": 1e6,
+    "confidence": 0.9999, "threads": 1024, "workers": 64, "max_samples": 10_000_000, "seed": 2**32 - 1, "target_qps": 1e6,
     "samples_per_query": 100_000, "batch": 100_000,
 }  # fmt: skip
 _VALUES = {

@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A loaded model with its pre- and post-processing: from image file to detections or ranking."""
+"""A loaded model with its pre- and post-processing: from the file of an item to what the model says of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Optional, Union
+from dataclasses import dataclass, replace
+from typing import Any, Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from codereef.bench.datasets import Item
-from codereef.bench.detections import Detections
 from codereef.bench.geometry import Geometry
+from codereef.bench.implementations import input_stage, output_stage
+from codereef.bench.outputs import Output
 from codereef.bench.request import InputSpec, ModelSpec
 from codereef.bench.runtimes import load
 from codereef.bench.runtimes.base import Session, Tensor
+from codereef.bench.stages import Stage, Trace
 from codereef.bench.steps_in import Preprocessor
-from codereef.bench.steps_out import Postprocessor, Ranking
+from codereef.bench.steps_out import Postprocessor
 from codereef.errors import MetadataError, RunError
 
 Array = npt.NDArray[Any]
@@ -26,7 +28,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Prepared:
-    """The input tensors of one image by name, and the way back to its pixels."""
+    """The input tensors of one item by name, and the way back to the pixels of its image."""
 
     feeds: dict[str, Array]
     geometry: Geometry
@@ -42,7 +44,7 @@ class Pipeline:
 
     Args:
         model: the model and its manifest.
-        output_type: which output of the manifest is read, `detections` or `classification`.
+        output_type: which output of the manifest is read, such as `detections`.
         threads: threads of one inference.
         runtime: options of the runtime adapter.
 
@@ -67,21 +69,25 @@ class Pipeline:
         names = tuple(tensor.name for tensor in self.session.outputs)
         self._post = Postprocessor(output, model.dir, names)
 
-    def prepare(self, item: Item) -> Prepared:
-        """Pre-process one image.
+    def prepare(self, item: Item, trace: Optional[Trace] = None) -> Prepared:
+        """Pre-process one item; any number of threads may do so at once.
+
+        Args:
+            item: of the dataset.
+            trace: is told after each step.
 
         Raises:
-            RunError: the image cannot be decoded.
+            RunError: its file cannot be decoded.
             MetadataError: the steps give a tensor of another type or shape than the model takes.
         """
         feeds: dict[str, Array] = {}
-        geometry: Optional[Geometry] = None
+        geometry = Geometry(0, 0)
         for tensor, (spec, steps) in self._inputs.items():
-            array, here = steps(item.path)
+            array, here = steps(item.path, tensor=item.tensor, row=item.row, trace=trace)
             _check(tensor.name, spec, array)
             feeds[tensor.name] = array
-            geometry = geometry or here
-        assert geometry is not None  # a model has at least one input
+            if not geometry.width:  # the first image is the one that outputs are about
+                geometry = here
         return Prepared(feeds, geometry)
 
     def invoke(self, feeds: dict[str, Array]) -> dict[str, Array]:
@@ -98,9 +104,30 @@ class Pipeline:
                 hint="the model's file, type or shape may not suit this runtime",
             ) from error
 
-    def finish(self, outputs: Mapping[str, Array], geometry: Geometry) -> Union[Detections, Ranking]:
-        """Post-process the outputs of one image."""
-        return self._post(outputs, geometry)
+    def finish(
+        self,
+        outputs: Mapping[str, Array],
+        geometry: Geometry,
+        feeds: Optional[Mapping[str, Array]] = None,
+        trace: Optional[Trace] = None,
+    ) -> Output:
+        """Post-process the outputs of one item; steps that compare them with the input need `feeds`."""
+        return self._post(outputs, geometry, feeds, trace)
+
+    def stages(self) -> list[Stage]:
+        """What carries out each step, in the order they run."""
+        info = self.session.info
+        named = len(self._inputs) > 1
+        before = [
+            (input_stage(step, values), tensor.name)
+            for tensor, (_, steps) in self._inputs.items()
+            for step, values in steps.described()
+        ]
+        return [
+            *(replace(stage, step=f"{name}: {stage.step}") if named else stage for stage, name in before),
+            Stage("model", "inference", f"{info.name} ({', '.join(info.providers) or 'CPU'})", info.version),
+            *(output_stage(step) for step, _ in self._post.described()),
+        ]
 
     def implementations(self) -> dict[str, Mapping[str, str]]:
         """Name and version of what carries out each processing step."""
@@ -115,9 +142,12 @@ def _match(model: ModelSpec, session: Session) -> dict[Tensor, tuple[InputSpec, 
     """The manifest's inputs by the model's tensors."""
     matched: dict[Tensor, tuple[InputSpec, Preprocessor]] = {}
     for spec in model.inputs:
-        if spec.type != "image":
+        steps = [next(iter(step), "") for step in spec.steps]
+        source, other = ("decode", "load") if spec.type == "image" else ("load", "decode")
+        if other in steps:
             raise MetadataError(
-                f"{model.ref}: input {spec.name or '(first)'} is of type {spec.type}; this program feeds images only"
+                f"{model.ref}: input {spec.name or '(first)'} is of type {spec.type} and has the step {other}",
+                hint=f"an input of type {spec.type} begins with `{source}`",
             )
         tensor = next((t for t in session.inputs if t.name == spec.name), None)
         if spec.name == "":

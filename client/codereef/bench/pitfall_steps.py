@@ -51,22 +51,6 @@ def _decoded(state: Picture, image: Any, args: Arguments) -> Picture:
     return replace(right, array=np.ascontiguousarray(array), geometry=geometry)
 
 
-def _resize_area(state: Picture, args: Arguments) -> Picture:
-    """Resize by the mean over each output pixel's area, Pillow's box filter."""
-    from PIL import Image
-
-    # The size is worked out where it always is; of that result only the size is used.
-    sized = STEPS["resize"](state, Arguments("resize", {**args.values, "method": "nearest"}))
-    height, width = sized.image.shape[:2]
-    planes = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(state.image[:, :, c])).resize((width, height), Image.Resampling.BOX)
-        )
-        for c in range(state.image.shape[2])
-    ]
-    return replace(sized, array=np.stack(planes, axis=2))
-
-
 def _integers(state: Picture, args: Arguments) -> Picture:
     """(x - mean) / std in whole numbers, then float32.
 
@@ -100,7 +84,6 @@ KNOWN: Mapping[str, Step] = {
     **STEPS,
     "pitfall-decode-fast": _decode_fast,
     "pitfall-decode-scaled": _decode_scaled,
-    "pitfall-resize-area": _resize_area,
     "pitfall-integers": _integers,
     "pitfall-read-as": _read_as,
     "pitfall-transpose": _transpose,

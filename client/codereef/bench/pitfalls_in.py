@@ -143,7 +143,7 @@ def _resizing(steps: Steps) -> Iterator[Change]:
         return
     place = places[-1]
     step = steps[place]
-    name, values = next(iter(step.items()))
+    (values,) = step.values()
     for method in (*resample.POINT_METHODS, *resample.PILLOW_METHODS):
         if method != values["method"]:
             yield Change(
@@ -152,14 +152,6 @@ def _resizing(steps: Steps) -> Iterator[Change]:
                 "resize",
                 with_step(steps, place, but(step, method=method)),
             )
-    if name == "resize" and "area" not in resample.POINT_METHODS and values["method"] != "area":
-        size = {key: value for key, value in values.items() if key != "method"}
-        yield Change(
-            "resize-area",
-            f"Resized by {_METHODS['area']}; declared is {values['method']}.",
-            "resize",
-            with_step(steps, place, {"pitfall-resize-area": size}),
-        )
 
 
 def _arithmetic(spec: InputSpec) -> Iterator[Change]:

@@ -18,7 +18,12 @@ from codereef.errors import UsageError
 FORMAT = "codereef-request/1"
 ACTIONS = ("run", "benchmark", "validate", "pitfalls")
 MODEL_FORMATS = ("onnx", "tflite")
-ANNOTATION_FORMATS = ("coco", "folders", "labels-csv", "none")
+ANNOTATION_FORMATS = ("coco", "folders", "labels-csv", "masks", "mlperf-tiny-csv", "none", "table", "values-csv")
+OUTPUT_TYPES = ("detections", "classification", "segmentation", "score", "tensor")
+TENSOR_FORMATS = ("npy", "npz", "raw", "csv")
+DTYPES = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+#: Formats of annotations that need no file of their own.
+WITHOUT_FILE = ("folders", "masks", "none")
 
 
 @dataclass(frozen=True)
@@ -59,13 +64,46 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class TensorFormat:
+    """How the items of a dataset are kept, where they are tensors and no images.
+
+    Attributes:
+        format: `npy`, `npz`, `raw` (bytes in C order, little-endian) or `csv` (numbers, a row a line).
+        dtype: element type of `raw`.
+        shape: shape of `raw`; -1 is what the size of the file leaves.
+        key: which array of an `npz`; its only one when absent.
+    """
+
+    format: str
+    dtype: Optional[str] = None
+    shape: tuple[int, ...] = ()
+    key: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Annotations:
-    """The truth of a dataset: its format and its files, relative to the dataset's folder."""
+    """The truth of a dataset: its format and its files, relative to the dataset's folder.
+
+    Attributes:
+        format: one of `ANNOTATION_FORMATS`.
+        images: folder of the items, images or not.
+        file: annotation file.
+        labels: names of the classes, one a line.
+        masks: folder of the masks, for `masks`.
+        ignore: value of a mask where nothing is to be known.
+        tensor: how items are kept that are no images.
+        inputs, targets: what of a `table` is the input and what the truth.
+    """
 
     format: str
     images: str
     file: Optional[str]
     labels: Optional[str]
+    masks: Optional[str] = None
+    ignore: Optional[int] = None
+    tensor: Optional[TensorFormat] = None
+    inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +185,18 @@ class _Reader:
             raise self.fail(key, "a list")
         return value
 
+    def integers(self, key: str) -> tuple[int, ...]:
+        values = self.array(key)
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+            raise self.fail(key, "a list of integers")
+        return tuple(values)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        values = self.array(key) if key in self.value else []
+        if not all(isinstance(value, str) for value in values):
+            raise self.fail(key, "a list of texts")
+        return tuple(values)
+
     def objects(self, key: str) -> list[_Reader]:
         return [_Reader(self.source, f"{self._path(key)}[{i}]", value) for i, value in enumerate(self.array(key))]
 
@@ -175,14 +225,11 @@ def _describe(value: object) -> str:
 
 def _input(reader: _Reader) -> InputSpec:
     reader.only("name", "type", "dtype", "layout", "shape", "steps", "when")
-    shape = reader.array("shape")
-    if not all(isinstance(side, int) and not isinstance(side, bool) for side in shape):
-        raise reader.fail("shape", "a list of integers")
     return InputSpec(
         name=reader.text("name"),
         type=reader.text("type", ("image", "tensor")),
         dtype=reader.text("dtype"),
-        shape=tuple(shape),
+        shape=reader.integers("shape"),
         steps=reader.steps(),
     )
 
@@ -191,7 +238,7 @@ def _output(reader: _Reader) -> OutputSpec:
     reader.only("type", "tensors", "steps", "when")
     tensors = reader.child("tensors")
     return OutputSpec(
-        type=reader.text("type", ("detections", "classification", "tensor")),
+        type=reader.text("type", OUTPUT_TYPES),
         tensors={name: tensors.text(name) for name in tensors.value},
         steps=reader.steps(),
     )
@@ -219,18 +266,43 @@ def _model(reader: _Reader) -> ModelSpec:
     return model
 
 
+def _tensor_format(reader: _Reader) -> TensorFormat:
+    reader.only("format", "dtype", "shape", "key")
+    found = TensorFormat(
+        format=reader.text("format", TENSOR_FORMATS),
+        dtype=reader.text("dtype", DTYPES) if "dtype" in reader.value else None,
+        shape=reader.integers("shape") if "shape" in reader.value else (),
+        key=reader.maybe_text("key"),
+    )
+    if found.format == "raw" and found.dtype is None:
+        raise reader.fail("dtype", "the element type, since the format is raw")
+    return found
+
+
 def _dataset(reader: _Reader) -> DatasetSpec:
     reader.only("ref", "dir", "annotations")
     truth = reader.child("annotations")
-    truth.only("format", "file", "images", "labels")
+    truth.only("format", "file", "images", "labels", "masks", "ignore", "tensor", "inputs", "targets")
+    ignore = truth.value.get("ignore")
+    if ignore is not None and (isinstance(ignore, bool) or not isinstance(ignore, int)):
+        raise truth.fail("ignore", "an integer")
     annotations = Annotations(
         format=truth.text("format", ANNOTATION_FORMATS),
         images=truth.text("images"),
         file=truth.maybe_text("file"),
         labels=truth.maybe_text("labels"),
+        masks=truth.maybe_text("masks"),
+        ignore=ignore,
+        tensor=_tensor_format(truth.child("tensor")) if "tensor" in truth.value else None,
+        inputs=truth.texts("inputs"),
+        targets=truth.texts("targets"),
     )
-    if annotations.format not in ("folders", "none") and annotations.file is None:
+    if annotations.format not in WITHOUT_FILE and annotations.file is None:
         raise truth.fail("file", f"the annotation file, since the format is {annotations.format}")
+    if annotations.format == "masks" and annotations.masks is None:
+        raise truth.fail("masks", "the folder of the masks, since the format is masks")
+    if annotations.format == "table" and not annotations.inputs:
+        raise truth.fail("inputs", "what of the table is the input, since the format is table")
     return DatasetSpec(ref=reader.text("ref"), dir=reader.folder("dir"), annotations=annotations)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pre-processing: the input steps of a model's manifest, in the order written.
 
-`Preprocessor` is built once from the steps and then turns image files into input tensors. Each step is a
+`Preprocessor` is built once from the steps and then turns image or tensor files into input tensors. Each step is a
 function of the state and its arguments; the vocabulary is `$defs/input_step` in schemas/common.json.
 """
 
@@ -19,6 +19,9 @@ import numpy.typing as npt
 from codereef.bench import resample
 from codereef.bench.arguments import Arguments, only_step
 from codereef.bench.geometry import Geometry
+from codereef.bench.request import TensorFormat
+from codereef.bench.stages import Trace
+from codereef.bench.tensors import read_tensor
 from codereef.errors import MetadataError, RunError
 
 Array = npt.NDArray[Any]
@@ -27,25 +30,33 @@ _NOWHERE = Geometry(0, 0)  # before `decode`
 
 @dataclass(frozen=True)
 class Picture:
-    """An image on its way to the model.
+    """An image or a tensor on its way to the model.
 
     Attributes:
         path: the file it comes from.
-        array: [H, W, C] until `layout`, with a batch axis afterwards; None before `decode`.
+        array: [H, W, C] until `layout`, with a batch axis afterwards; a tensor has any shape; None before `decode`
+            or `load`.
         geometry: how its pixels lie in the original image.
         channel_axis: axis of the channels, counted from the end.
+        tensor: how the file is kept, where it is no image.
+        row: the tensor itself, where it is a row of a table.
     """
 
     path: Path
     array: Optional[Array] = None
     geometry: Geometry = _NOWHERE
     channel_axis: int = -1
+    tensor: Optional[TensorFormat] = None
+    row: Optional[Array] = None
 
     @property
     def pixels(self) -> Array:
-        """The array; raises MetadataError when no `decode` step came before."""
+        """The array; raises MetadataError when no `decode` or `load` step came before."""
         if self.array is None:
-            raise MetadataError("a pre-processing step comes before decode", hint="let `decode` be the first step")
+            raise MetadataError(
+                "a pre-processing step comes before decode",
+                hint="let `decode` be the first step, or `load` where the input is no image",
+            )
         return self.array
 
     @property
@@ -63,7 +74,12 @@ Step = Callable[[Picture, Arguments], Picture]
 
 
 def _decode(state: Picture, args: Arguments) -> Picture:
-    from PIL import Image, UnidentifiedImageError
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise RunError(
+            f"cannot import Pillow: {error}", hint="the program must depend on `python.pillow` where models take images"
+        ) from error
 
     color = args.text("color")
     try:
@@ -76,7 +92,23 @@ def _decode(state: Picture, args: Arguments) -> Picture:
         ) from error
     array = array[:, :, None] if color == "L" else array[:, :, ::-1] if color == "BGR" else array
     height, width = array.shape[:2]
-    return replace(state, array=np.ascontiguousarray(array), geometry=Geometry(width, height), channel_axis=-1)
+    geometry = Geometry(width, height, original=(width, height))
+    return replace(state, array=np.ascontiguousarray(array), geometry=geometry, channel_axis=-1)
+
+
+def _load(state: Picture, args: Arguments) -> Picture:
+    array = read_tensor(state.path, state.tensor) if state.row is None else state.row
+    return replace(state, array=array, channel_axis=-1)
+
+
+def _reshape(state: Picture, args: Arguments) -> Picture:
+    to = args.maybe_integers("to")
+    if to is None:
+        raise args.error("needs `to`")
+    try:
+        return replace(state, array=state.pixels.reshape(to), channel_axis=-1)
+    except ValueError as error:
+        raise args.error(f"shape {list(state.pixels.shape)} cannot become {to}") from error
 
 
 def _crop(state: Picture, args: Arguments) -> Picture:
@@ -185,6 +217,7 @@ def _layout(state: Picture, args: Arguments) -> Picture:
 
 STEPS: Mapping[str, Step] = {
     "decode": _decode,
+    "load": _load,
     "crop": _crop,
     "resize": _resize,
     "letterbox": _letterbox,
@@ -193,11 +226,12 @@ STEPS: Mapping[str, Step] = {
     "normalize": _normalize,
     "quantize": _quantize,
     "layout": _layout,
+    "reshape": _reshape,
 }
 
 
 class Preprocessor:
-    """The pre-processing of one image input.
+    """The pre-processing of one input.
 
     Args:
         steps: the manifest's steps, each an object with one key.
@@ -210,29 +244,48 @@ class Preprocessor:
     def __init__(self, steps: Sequence[Mapping[str, Any]], known: Mapping[str, Step] = STEPS) -> None:
         self._steps = [only_step(step, known, "input") for step in steps]
 
-    def __call__(self, path: Path) -> tuple[Array, Geometry]:
-        """Turn an image file into the input tensor, with the way back to its pixels.
+    def __call__(
+        self,
+        path: Path,
+        *,
+        tensor: Optional[TensorFormat] = None,
+        row: Optional[Array] = None,
+        trace: Optional[Trace] = None,
+    ) -> tuple[Array, Geometry]:
+        """Turn an item into the input tensor, with the way back to its pixels.
+
+        Args:
+            path: its file, or the table that it is a row of.
+            tensor: how the file is kept, where it is no image; None goes by its suffix.
+            row: the tensor itself, where it is a row of a table.
+            trace: is told after each step.
 
         Raises:
-            RunError: the image cannot be decoded, or is too small for a crop.
+            RunError: the file cannot be decoded, or is too small for a crop.
             MetadataError: the steps do not fit each other.
         """
-        state = Picture(path)
+        state = Picture(path, tensor=tensor, row=row)
         for function, args in self._steps:
             state = function(state, args)
+            if trace is not None:
+                trace.step(state.pixels)
         return np.ascontiguousarray(state.pixels), state.geometry
+
+    def described(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Name and arguments of each step, in order."""
+        return [(args.step, args.values) for _, args in self._steps]
 
     def implementations(self) -> dict[str, dict[str, str]]:
         """Name and version of what carries out each step."""
-        import PIL
-
-        pillow = {"implementation": "Pillow", "version": PIL.__version__}
-        ours = {"implementation": "codereef.bench (numpy)", "version": np.__version__}
         facts: dict[str, dict[str, str]] = {}
         for _, args in self._steps:
             method = args.maybe_text("method")
-            theirs = args.step == "decode" or method in resample.PILLOW_METHODS
-            facts[args.step] = dict(pillow if theirs else ours)
+            if args.step == "decode" or method in resample.PILLOW_METHODS:
+                import PIL  # only where it is used: a program of tensors has no need of it
+
+                facts[args.step] = {"implementation": "Pillow", "version": PIL.__version__}
+            else:
+                facts[args.step] = {"implementation": "codereef.bench (numpy)", "version": np.__version__}
             if method is not None:
                 facts[args.step]["method"] = method
         return facts

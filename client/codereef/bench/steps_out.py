@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Post-processing: the output steps of a model's manifest, in the order written.
 
-`Postprocessor` is built once from an output of the manifest and turns output tensors into `Detections` or a
-`Ranking`. The vocabulary is `$defs/output_step` in schemas/common.json. A batch axis of one is dropped where
+`Postprocessor` is built once from an output of the manifest and turns output tensors into what its type says
+(`codereef.bench.outputs`). Heads of detectors are in `steps_heads`, label maps, scores and values in `steps_maps`.
+The vocabulary is `$defs/output_step` in schemas/common.json. A batch axis of one is dropped where
 boxes and scores are read.
 
 `boxes` and `scores` (or `classes`) give candidates; with `scores`, every pair of box and class is a candidate
@@ -13,9 +14,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -23,71 +23,19 @@ import numpy.typing as npt
 from codereef.bench.arguments import Arguments, only_step
 from codereef.bench.detections import Detections, suppress
 from codereef.bench.geometry import Geometry
+from codereef.bench.outputs import LabelMap, Output, Ranking, State, pairs
 from codereef.bench.request import OutputSpec
+from codereef.bench.stages import Trace
+from codereef.bench.steps_heads import HEAD_STEPS
+from codereef.bench.steps_maps import MAP_STEPS
 from codereef.errors import MetadataError
+
+__all__ = ["STEPS", "Postprocessor", "Ranking", "corners"]
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """The best classes of one image: class indices and scores, best first."""
-
-    classes: Array
-    scores: Array
-
-
-@dataclass
-class _State:
-    """Tensors by name, and what the steps have made of them so far."""
-
-    tensors: dict[str, Array]
-    geometry: Geometry
-    folder: Path
-    boxes: Optional[Array] = None
-    scores: Optional[Array] = None
-    found: Optional[Detections] = None
-    ranking: Optional[Ranking] = None
-    cache: dict[str, Array] = field(default_factory=dict)
-
-    def tensor(self, args: Arguments, key: str = "tensor") -> Array:
-        name = args.text(key)
-        if name not in self.tensors:
-            raise args.error(f"no tensor is called {name}; known here: {', '.join(sorted(self.tensors))}")
-        return self.tensors[name]
-
-    def rows(self, args: Arguments, key: str, columns: Optional[int]) -> Array:
-        """A tensor as [N, columns] (or [N] for None), its batch axis of one dropped."""
-        array = self.tensor(args, key)
-        wanted = 1 if columns is None else 2
-        while array.ndim > wanted and array.shape[0] == 1:
-            array = array[0]
-        if array.ndim != wanted or (columns not in (None, -1) and array.shape[-1] != columns):
-            form = "[N]" if columns is None else "[N, classes]" if columns == -1 else f"[N, {columns}]"
-            raise args.error(f"tensor {args.text(key)} has shape {list(array.shape)}, not {form}")
-        return array
-
-    def candidates(self) -> Detections:
-        """The detections so far; pairs of box and class are made on first use."""
-        if self.found is None:
-            if self.boxes is None or self.scores is None:
-                raise MetadataError(
-                    "the output steps give no boxes or no scores",
-                    hint="a detections output needs `boxes` and one of `scores` and `classes`",
-                )
-            self.found = _pairs(self.boxes, self.scores, None)
-        return self.found
-
-
-def _pairs(boxes: Array, scores: Array, least: Optional[float]) -> Detections:
-    if boxes.shape[0] != scores.shape[0]:
-        raise MetadataError(f"{boxes.shape[0]} boxes do not fit {scores.shape[0]} rows of scores")
-    kept = np.ones(scores.shape, dtype=bool) if least is None else scores >= least
-    box, index = np.nonzero(kept)
-    return Detections(boxes[box], index.astype(np.int64), scores[box, index].astype(np.float64))
-
-
-def _dequantize(state: _State, args: Arguments) -> None:
+def _dequantize(state: State, args: Arguments) -> None:
     shifted = state.tensor(args).astype(np.int64) - args.integer("zero_point")
     state.tensors[args.text("tensor")] = shifted.astype(np.float32) * np.float32(args.number("scale"))
 
@@ -96,20 +44,20 @@ def _floating(array: Array) -> Array:
     return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float32)
 
 
-def _sigmoid(state: _State, args: Arguments) -> None:
+def _sigmoid(state: State, args: Arguments) -> None:
     x = _floating(state.tensor(args))
     small = np.exp(-np.abs(x))  # never overflows
     state.tensors[args.text("tensor")] = np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype)
 
 
-def _softmax(state: _State, args: Arguments) -> None:
+def _softmax(state: State, args: Arguments) -> None:
     x = _floating(state.tensor(args))
     axis = args.integer("axis", -1)
     powers = np.exp(x - x.max(axis=axis, keepdims=True))
     state.tensors[args.text("tensor")] = powers / powers.sum(axis=axis, keepdims=True)
 
 
-def _slice(state: _State, args: Arguments) -> None:
+def _slice(state: State, args: Arguments) -> None:
     array, axis = state.tensor(args), args.integer("axis")
     if not -array.ndim <= axis < array.ndim:
         raise args.error(f"axis {axis} does not exist in a tensor of shape {list(array.shape)}")
@@ -118,7 +66,7 @@ def _slice(state: _State, args: Arguments) -> None:
     state.tensors[args.text("to")] = array[tuple(part)]
 
 
-def _multiply(state: _State, args: Arguments) -> None:
+def _multiply(state: State, args: Arguments) -> None:
     a, b = state.tensor(args), state.tensor(args, "with")
     try:
         state.tensors[args.text("tensor")] = a * b
@@ -136,14 +84,14 @@ def corners(boxes: Array, form: str) -> Array:
     return boxes
 
 
-def _boxes(state: _State, args: Arguments) -> None:
+def _boxes(state: State, args: Arguments) -> None:
     boxes = corners(state.rows(args, "tensor", 4), args.text("format"))
     if args.text("units") == "normalized":
         boxes = boxes * np.array([state.geometry.width, state.geometry.height] * 2, dtype=np.float64)
     state.boxes = state.geometry.to_original(boxes)
 
 
-def _anchors(state: _State, args: Arguments) -> Array:
+def _anchors(state: State, args: Arguments) -> Array:
     name = args.text("anchors")
     if name not in state.cache:
         path = state.folder / name
@@ -161,7 +109,7 @@ def _anchors(state: _State, args: Arguments) -> Array:
     return state.cache[name]
 
 
-def _decode_boxes(state: _State, args: Arguments) -> None:
+def _decode_boxes(state: State, args: Arguments) -> None:
     anchors, offsets = _anchors(state, args), state.rows(args, "tensor", 4).astype(np.float64)
     if anchors.shape != offsets.shape:
         raise args.error(f"{anchors.shape[0]} anchors do not fit {offsets.shape[0]} boxes")
@@ -173,14 +121,14 @@ def _decode_boxes(state: _State, args: Arguments) -> None:
     state.tensors[args.text("tensor")] = np.concatenate([centres, sizes], axis=1)
 
 
-def _scores(state: _State, args: Arguments) -> None:
+def _scores(state: State, args: Arguments) -> None:
     scores = state.rows(args, "tensor", -1).astype(np.float64)
     background = args.maybe_integer("background")
     state.scores = scores if background is None else np.delete(scores, background, axis=1)
     state.found = None
 
 
-def _classes(state: _State, args: Arguments) -> None:
+def _classes(state: State, args: Arguments) -> None:
     if state.boxes is None:
         raise args.error("comes before `boxes`")
     classes, scores = state.rows(args, "tensor", None), state.rows(args, "scores", None)
@@ -192,21 +140,24 @@ def _classes(state: _State, args: Arguments) -> None:
     )
 
 
-def _threshold(state: _State, args: Arguments) -> None:
+def _threshold(state: State, args: Arguments) -> None:
     least = args.number("score")
     if state.found is None and state.boxes is not None and state.scores is not None:
-        state.found = _pairs(state.boxes, state.scores, least)  # without making the pairs that go at once
+        state.found = pairs(state.boxes, state.scores, least)  # without making the pairs that go at once
     else:
         found = state.candidates()
         state.found = found.take(found.scores >= least)
 
 
-def _nms(state: _State, args: Arguments) -> None:
+def _nms(state: State, args: Arguments) -> None:
     state.found = suppress(state.candidates(), args.number("iou"), args.integer("max"), args.flag("per_class", True))
 
 
-def _category(state: _State, args: Arguments) -> None:
+def _category(state: State, args: Arguments) -> None:
     table, offset = args.maybe_integers("map"), args.integer("offset", 0)
+    if state.labels is not None:
+        state.labels = _mapped_labels(state.labels.labels, table, offset, args)
+        return
     if state.ranking is not None:
         classes = _mapped(state.ranking.classes, table, args) + offset
         state.ranking = Ranking(classes, state.ranking.scores)
@@ -223,13 +174,22 @@ def _mapped(classes: Array, table: Optional[list[int]], args: Arguments) -> Arra
     return np.asarray(table, dtype=np.int64)[classes]
 
 
-def _top_k(state: _State, args: Arguments) -> None:
+def _mapped_labels(labels: Array, table: Optional[list[int]], offset: int, args: Arguments) -> LabelMap:
+    seen = labels >= 0
+    mapped = labels.copy()
+    mapped[seen] = _mapped(labels[seen], table, args) + offset
+    return LabelMap(mapped)
+
+
+def _top_k(state: State, args: Arguments) -> None:
     scores = state.tensor(args).reshape(-1).astype(np.float64)
     best = np.argsort(-scores, kind="stable")[: args.integer("k")]
     state.ranking = Ranking(best.astype(np.int64) + args.integer("offset", 0), scores[best])
 
 
-STEPS: Mapping[str, Callable[[_State, Arguments], None]] = {
+STEPS: Mapping[str, Callable[[State, Arguments], None]] = {
+    **HEAD_STEPS,
+    **MAP_STEPS,
     "dequantize": _dequantize,
     "sigmoid": _sigmoid,
     "softmax": _softmax,
@@ -265,25 +225,57 @@ class Postprocessor:
         self._tensors = {name: _tensor_name(value, outputs) for name, value in spec.tensors.items()}
         self._cache: dict[str, Array] = {}
 
-    def __call__(self, tensors: Mapping[str, Array], geometry: Geometry) -> Union[Detections, Ranking]:
-        """Turn the output tensors of one image into detections or a ranking.
+    def __call__(
+        self,
+        tensors: Mapping[str, Array],
+        geometry: Geometry,
+        feeds: Optional[Mapping[str, Array]] = None,
+        trace: Optional[Trace] = None,
+    ) -> Output:
+        """Turn the output tensors of one item into what the output's type says.
 
         Args:
             tensors: the runtime's outputs by their own names.
             geometry: the way from input pixels back to the original image.
+            feeds: the input tensors, for steps that compare with them.
+            trace: is told after each step.
 
         Raises:
             MetadataError: the steps do not fit the tensors or each other.
         """
         named = {name: tensors[own] for name, own in self._tensors.items()}
-        state = _State(named, geometry, self._folder, cache=self._cache)
+        for place, (name, array) in enumerate((feeds or {}).items()):
+            named[f"input:{name}"] = array
+            if place == 0:
+                named.setdefault("input", array)
+        state = State(named, geometry, self._folder, cache=self._cache)
         for function, args in self._steps:
+            before = state.parts() if trace is not None and trace.digesting else {}
             function(state, args)
-        if self._type == "classification":
-            if state.ranking is None:
-                raise MetadataError("a classification output ends without a `top-k` step")
-            return state.ranking
-        return state.candidates()
+            if trace is not None:
+                after = state.parts() if trace.digesting else {}
+                trace.step(*(after[name] for name in sorted(after) if after[name] is not before.get(name)))
+        return self._result(state)
+
+    def _result(self, state: State) -> Output:
+        """What the type of the output asks for."""
+        if self._type == "detections":
+            return state.candidates()
+        found: Mapping[str, tuple[Optional[Output], str]] = {
+            "classification": (state.ranking, "top-k"),
+            "segmentation": (state.labels, "label-map"),
+            "score": (state.score, "score"),
+            "tensor": (state.values, "values"),
+        }
+        output, step = found[self._type]
+        if output is None:
+            article = "an" if self._type[0] in "aeiou" else "a"
+            raise MetadataError(f"{article} {self._type} output ends without a `{step}` step")
+        return output
+
+    def described(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Name and arguments of each step, in order."""
+        return [(args.step, args.values) for _, args in self._steps]
 
     def implementations(self) -> dict[str, dict[str, str]]:
         """Name and version of what carries out each step."""

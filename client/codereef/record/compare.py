@@ -9,6 +9,7 @@ from typing import Any
 
 from codereef.errors import UsageError
 from codereef.record.history import Result
+from codereef.record.stages import parting
 from codereef.record.summary import ACCURACY
 
 
@@ -196,6 +197,7 @@ def compare_results(a: Result, b: Result, others: Iterable[Result] = ()) -> Resu
         x, y = a.metric(metric), b.metric(metric)
         if x is not None and y is not None:
             accuracy.append(f"{metric}: {x:.4f} in A, {y:.4f} in B ({y - x:+.4f}).")
+    accuracy += parting(left, right)
     differences = [
         *_changes(
             "",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from codereef.record.history import Result
 
-ACCURACY = ("mAP", "top1", "AP50", "top5")
+ACCURACY = ("mAP", "top1", "AP50", "top5", "mIoU", "AUC", "R2")
 CSV_METRICS = (
     "latency_p50",
     "latency_p90",

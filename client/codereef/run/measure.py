@@ -20,6 +20,7 @@ from codereef.lock.build import node_facts
 from codereef.lock.model import Lock, LockedConfiguration, LockedNode
 from codereef.meta.selection import select
 from codereef.repo.index import Index
+from codereef.run.claims import check_claims
 from codereef.run.document import Machine, result_document, scrubbed
 from codereef.run.options import measured_options, merge_options, scenario_of
 from codereef.run.process import Answer, Update, answer_of
@@ -199,9 +200,28 @@ def measure(
         ended_at=_now(),
     )
     document["metrics"].update(scrubbed(observation.metrics(phases)))
+    if action != "run":
+        document.update(_claims(lock, configuration, parts, document))
     document["warnings"] = list(dict.fromkeys([*document["warnings"], *state_warnings(before, after, facts, during)]))
     predictions = next((answer.predictions for answer in answers if answer.predictions), None)
     return Measured(document, predictions, answers[-1].outcome.tail, answers[0].pitfalls)
+
+
+def _claims(
+    lock: Lock, configuration: LockedConfiguration, parts: Parts, document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the model's claims with their verdicts, or nothing where it claims nothing."""
+    model, dataset = lock.nodes[parts.model_id], lock.nodes[parts.dataset_id]
+    claims = check_claims(
+        parts.model.meta,
+        node_facts(model.version, model.variants, configuration.target),
+        parts.dataset.meta,
+        dataset.variants,
+        node_facts(dataset.version, dataset.variants, configuration.target),
+        document["status"],
+        document["metrics"],
+    )
+    return {"claims": claims} if claims else {}
 
 
 def _processes(program: Mapping[str, Any], action: str, asked: int | None) -> int:

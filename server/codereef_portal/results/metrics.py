@@ -69,7 +69,7 @@ SHARED = {
     )
 }
 # The accuracy metric of a result is the first of these that it has.
-ACCURACY_NAMES = ("mAP", "top1", "top-1", "accuracy", "miou", "f1")
+ACCURACY_NAMES = ("mAP", "top1", "top-1", "accuracy", "mIoU", "miou", "AUC", "R2", "f1")
 _BASES = {
     **dict.fromkeys(("s", "ms", "us", "µs", "ns"), "s"),
     **dict.fromkeys(("1/s", "1/min"), "1/s"),

@@ -125,11 +125,31 @@ def _result_rest(result: Result) -> dict[str, Any]:
         "machine": d["machine"]["class"],
         "while it ran": {name: value for name, value in during.items() if value != "not available"},
     }
+    if d.get("claims"):
+        shown["claims"] = [
+            f"{c['metric']} {c['claimed']:g} on {c['dataset']}: {c['verdict']}, {c.get('reason', '')}"
+            for c in d["claims"]
+        ]
+    if d.get("stages"):
+        shown["stages"] = {
+            f"{number} {stage['side']} {stage['step']}": _stage(stage) for number, stage in enumerate(d["stages"], 1)
+        }
     if d.get("error"):
         shown["error"] = d["error"]
     if d["warnings"]:
         shown["warnings"] = d["warnings"]
     return shown
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    """Return a stage as one line: time, digest, implementation."""
+    seconds, digest = stage.get("seconds"), stage.get("digest", "")
+    parts = [
+        "–" if seconds is None else f"{seconds * 1e3:.3f} ms",
+        digest[7:19] if digest else "–",
+        f"{stage['implementation']} ({stage['version']})" if stage.get("version") else stage["implementation"],
+    ]
+    return ", ".join(parts)
 
 
 def _published_data(component: Component) -> dict[str, Any] | None:

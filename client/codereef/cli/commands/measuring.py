@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import FILE, read_variants, session, solution_argument
+from codereef.cli.commands.shared import CLAIM_HEAD, FILE, claim_cells, read_variants, session, solution_argument
 from codereef.cli.edge import key_values, note, print_json, shared_options
 
 if TYPE_CHECKING:
@@ -325,7 +325,7 @@ def _refuse_options(
 
 
 def _prediction(item: dict[str, Any]) -> str:
-    """Return what was found in one image: detections a person would look at, or the best classes."""
+    """Return what was found in one item: detections a person would look at, the best classes, a score, or values."""
     listed = item.get("detections", item.get("classes", []))
     shown = [found for found in listed if "bbox" not in found or found.get("score", 0) >= SHOWN_SCORE][:SHOWN_COUNT]
     parts = []
@@ -335,10 +335,16 @@ def _prediction(item: dict[str, Any]) -> str:
         parts.append(f"{label} {found.get('score', 0):.3f}{box}")
     hidden = len(listed) - len(shown)
     more = f" (and {hidden} less certain; --json has all)" if hidden else ""
-    return f"{item.get('image', '')}: " + ("; ".join(parts) or "nothing") + more
+    if "values" in item:
+        parts = [", ".join(f"{value:.6g}" for value in item["values"])]
+    elif "score" in item:
+        parts = [f"score {item['score']:.6g}"]
+    return f"{item.get('image', item.get('item', ''))}: " + ("; ".join(parts) or "nothing") + more
 
 
-@click.command(epilog="\b\nExample:\n  cr validate ssd-mobilenet-coco")
+@click.command(
+    epilog="\b\nExamples:\n  cr validate mlperf-tiny-kws\n  cr validate demo-object-detection --variant size=500 --json"
+)
 @solution_argument
 @_options
 @shared_options
@@ -351,7 +357,10 @@ def validate(
     memory_limit: float | None,
     as_json: bool,
 ) -> None:
-    """Measure the accuracy of SOLUTION on its whole dataset, without timing it."""
+    """Measure the accuracy of SOLUTION on its whole dataset, without timing it, and check what its model claims.
+
+    Ends with 13 where a claim is not met. A claim about other data, or about more of it, is not checkable here.
+    """
     from codereef.cli.edge import table
 
     _, done = _measure("validate", solution, directory, variants, options, timeout, memory_limit)
@@ -362,8 +371,31 @@ def validate(
             [c.id, name, f"{m['value']:.4f}", str(m["samples"])]
             for c, _, r in done
             for name, m in r.document["metrics"].items()
-            if m["value"] is not None and m["direction"] == "higher"
+            # What is not a time or a size: accuracy has no unit.
+            if m["value"] is not None and not m["unit"]
         ]
         if rows:
             click.echo(table(rows, ["configuration", "metric", "value", "items"], right=[2, 3]))
+        checked = [[c.id, *claim_cells(claim)] for c, _, r in done for claim in r.document.get("claims", [])]
+        if checked:
+            click.echo(table(checked, ["configuration", *CLAIM_HEAD]))
     _finish(done)
+    _refuse_broken_claims(done)
+
+
+def _refuse_broken_claims(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
+    """Raise where a claim is not met."""
+    from codereef.errors import ClaimError
+    from codereef.run.claims import not_met
+
+    broken = [(c, r, claim) for c, _, r in done for claim in not_met(r.document.get("claims", []))]
+    if broken:
+        total = sum(len(r.document.get("claims", [])) for _, _, r in done)
+        raise ClaimError(
+            f"{len(broken)} of {total} claims {'is' if len(broken) == 1 else 'are'} not met: "
+            + "; ".join(f"{c.id} {claim['metric']} ({claim['reason']})" for c, _, claim in broken[:3])
+            + (f"; and {len(broken) - 3} more" if len(broken) > 3 else "")
+            + ".",
+            hint=f"`cr show {broken[0][1].short}` has what every step gave; compare it with a result that meets the claim.",
+            context={"results": list(dict.fromkeys(r.id for _, r, _ in broken))},
+        )

@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+#: Heads of the columns that `claim_cells` fills.
+CLAIM_HEAD = ("claim", "dataset", "verdict", "why")
+
+
+def claim_cells(claim: Mapping[str, Any]) -> list[str]:
+    """Return a checked claim of a result as cells of a table."""
+    verdict = str(claim["verdict"])
+    colour = {"met": "green", "not met": "red"}.get(verdict)
+    return [
+        f"{claim['metric']} {claim['claimed']:g}",
+        claim["dataset"].partition(":")[2],
+        click.style(verdict, fg=colour),
+        claim.get("reason", ""),
+    ]
+
+
 def session(*, offline: bool = False, python: str | None = None, data: Mapping[str, str] | None = None) -> Session:
     """Return the session of this command."""
     return Session(Home.default(), offline=offline, python=python, data=data or {}, ask=_asker())
