@@ -88,3 +88,8 @@ def merge_options(program: Mapping[str, Any], action: Mapping[str, Any], given: 
 def measured_options(program: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the options of a program whose value changes what is measured (`"effect": "measured"`)."""
     return tuple(name for name, declared in program.get("options", {}).items() if declared.get("effect") == "measured")
+
+
+def effort_options(program: Mapping[str, Any]) -> frozenset[str]:
+    """Return the other options of a program: those that only say how long and how often it measures."""
+    return frozenset(program.get("options", {})) - frozenset(measured_options(program))
