@@ -10,8 +10,9 @@ False alarms come with an upper bound at 95 % confidence (Clopper & Pearson 1934
 
 Recordings (bench/record_noise.py) are taken in three ways: `shuffled`, any processes; `in a row`, those of A and
 then those of B as they were measured, which is what two results are; `in turns`, A and B alternating. Results in a
-row share their processes with their neighbours, so the bound is too small for those. Exit status 1 when in a source
-that is held to the goals the false alarms are over 1 %, or the power is under 95 %.
+row share their processes with their neighbours, so the bound is too small for those. Exit status 1 when in any
+source there are more false alarms than chance allows at 1 %, or in one of which it is demanded the power is under
+95 %. It is not demanded where the noise hides 5 % from any test with so few processes.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from statistics import NormalDist, fmean, variance
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "client"))
 
-from codereef.bench.compare import FASTER, SLOWER, compare  # noqa: E402
+from codereef.bench.compare import FASTER, PROCESSES, SLOWER, compare  # noqa: E402
 from codereef.bench.distributions import beta_share, t_two_sided  # noqa: E402
 from codereef.bench.ranks import mann_whitney  # noqa: E402
 
 Series = list[list[float]]
 LEVEL = 0.01
-SAMPLES = 40
+SAMPLES = 40  # of a process, where nothing else is said; as many as the recordings keep
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class Source:
         name: of it.
         pairs: yields pairs of results for a number of processes, seeded.
         turns: whether the processes of the two took turns.
-        held: whether the goals are demanded of it.
+        power: whether it is demanded that the slowdown is found.
     """
 
     name: str
     pairs: Callable[[int, int], Iterator[tuple[Series, Series]]]
     turns: bool = False
-    held: bool = True
+    power: bool = True
 
 
 @dataclass
@@ -69,7 +70,7 @@ def _process(random: Random, n: int, memory: float, second: float, drift: float)
     state, slow, values = random.gauss(0, 1), random.random() < second, []
     for i in range(n):
         state = memory * state + math.sqrt(1 - memory * memory) * random.gauss(0, 1)
-        if random.random() < 0.05:  # modes last for some samples
+        if random.random() < 0.25:  # modes last for some samples
             slow = random.random() < second
         values.append((1 + 0.03 * math.exp(0.5 * state)) * (1.3 if slow else 1.0) * (1 + drift * i / n))
     return values
@@ -77,9 +78,11 @@ def _process(random: Random, n: int, memory: float, second: float, drift: float)
 
 def synthetic(
     name: str, *, shift: float = 0.005, memory: float = 0.0, second: float = 0.0, drift: float = 0.0, slow: float = 0.0,
-    turns: bool = False, held: bool = True,
+    layouts: float = 0.0, turns: bool = False, power: bool = True,
+    samples: int = SAMPLES,
 ) -> Source:  # fmt: skip
-    """Made-up noise; `shift` is the spread between processes, `slow` the part of it that lasts for many of them."""
+    """Made-up noise; `shift` is the spread between processes, `slow` what lasts for many of them,
+    `layouts` the share of processes that are 10 % slower altogether."""
 
     def pairs(count: int, runs: int) -> Iterator[tuple[Series, Series]]:
         random = Random(f"{name} {count}")
@@ -89,10 +92,11 @@ def synthetic(
             for _ in range(2 * count):
                 lasting = 0.9 * lasting + math.sqrt(1 - 0.81) * random.gauss(0, 1)
                 factor = math.exp(shift * random.gauss(0, 1) + slow * lasting)
-                series.append([factor * v for v in _process(random, SAMPLES, memory, second, drift)])
+                factor *= 1.1 if random.random() < layouts else 1.0
+                series.append([factor * v for v in _process(random, samples, memory, second, drift)])
             yield (series[::2], series[1::2]) if turns else (series[:count], series[count:])
 
-    return Source(name, pairs, turns, held)
+    return Source(name, pairs, turns, power)
 
 
 def recorded(path: Path) -> Iterator[Source]:
@@ -120,13 +124,14 @@ def sources(recordings: Sequence[Path]) -> Iterator[Source]:
     """Every source of noise."""
     yield synthetic("independent samples", shift=0.0)
     yield synthetic("remembering samples (0.8)", shift=0.0, memory=0.8)
-    yield synthetic("two modes", second=0.3)
+    yield synthetic("two modes in each process", second=0.2, samples=200)
+    yield synthetic("one process in five unlucky (10 %)", layouts=0.2, power=False)
     yield synthetic("drift in each process (8 %)", drift=0.08)
     yield synthetic("process shifts 0.5 %", shift=0.005)
     yield synthetic("process shifts 0.9 %", shift=0.009)
-    yield synthetic("process shifts 2 %", shift=0.02, held=False)
-    yield synthetic("shifts 0.5 %, 1 % of it lasting", slow=0.01, held=False)
-    yield synthetic("shifts 0.5 %, 1 % lasting, turns", slow=0.01, turns=True, held=False)
+    yield synthetic("process shifts 2 %", shift=0.02, power=False)
+    yield synthetic("shifts 0.5 %, 1 % of it lasting", slow=0.01, power=False)
+    yield synthetic("shifts 0.5 %, 1 % lasting, turns", slow=0.01, turns=True, power=False)
     for path in recordings:
         yield from recorded(path)
 
@@ -187,7 +192,7 @@ def main() -> int:
     """Print the table; 1 when a goal is missed where it is held."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recordings", nargs="*", type=Path)
-    parser.add_argument("--processes", type=int, default=7)
+    parser.add_argument("--processes", type=int, default=PROCESSES)
     parser.add_argument("--runs", type=int, default=400, help="pairs of results a source")
     parser.add_argument("--slowdown", type=float, default=1.05)
     arguments = parser.parse_args()
@@ -204,15 +209,18 @@ def main() -> int:
         limit = limits.get(source.name.split(" ")[0].rstrip(","))
         print(
             f"{source.name:52} {seen.runs:5} {bound:6.2f}  "
-            + "  ".join(f"{alarms:5.1f} / {found:5.1f}" for alarms, found in shares),
+            + "  ".join(f"{wrong:5.1f} / {found:5.1f}" for wrong, found in shares),
             flush=True,
         )
-        if source.held:
-            good &= shares[0][0] <= 100 * LEVEL
-            # Nobody can find what the noise hides: power is demanded where an all-knowing test would have it.
-            good &= shares[0][1] >= 95 or (limit is not None and limit < 0.99)
+        alarms = seen.alarms["cr compare"]
+        # The chance of so many alarms or more if one in a hundred were wrong.
+        good &= alarms == 0 or beta_share(LEVEL, alarms, seen.runs - alarms + 1) > 0.05
+        # Nobody can find what the noise hides: power is demanded where an all-knowing test would have it.
+        if source.power and (limit is None or limit > 0.999):
+            good &= shares[0][1] >= 95
     for name, limit in limits.items():
-        print(f"{name}: a test that knew the noise exactly would find {100 * limit:.0f} %")
+        asked = "" if limit > 0.999 else "; no power was demanded of it"
+        print(f"{name}: a test that knew the noise exactly would find {100 * limit:.0f} %{asked}")
     print("goals held" if good else "GOALS MISSED")
     return 0 if good else 1
 

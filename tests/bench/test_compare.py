@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from codereef.bench.compare import ALIKE, FASTER, SLOWER, TOO_FEW, compare, least_p
+from codereef.bench.compare import ALIKE, FASTER, PROCESSES, SLOWER, TOO_FEW, compare, least_p
 
 DATA = Path(__file__).parent / "data"
-PROCESSES = 7
 
 
 def processes(rng: np.random.Generator, count: int = PROCESSES, shift: float = 0.005, n: int = 60) -> list[list[float]]:

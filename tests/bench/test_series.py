@@ -96,7 +96,7 @@ def test_two_modes_are_found_with_place_and_share() -> None:
     assert (found.low, found.high) == (pytest.approx(1e-3, rel=0.01), pytest.approx(1.2e-3, rel=0.01))
     assert found.share == pytest.approx(0.7, abs=0.05)
     (warning,) = series.signs(values.tolist()).warnings
-    assert warning.startswith("more than one mode: 71% of the samples of latency lie around 1.001 ms and 29% around")
+    assert warning.startswith("more than one mode: 71 % of the samples of latency lie around 1.001 ms and 29 % around")
     assert find_modes(values[:40].tolist()) is None, "too few to say"
 
 

@@ -178,7 +178,7 @@ def test_drift_between_the_halves_is_said() -> None:
     found = series.drift(values)
     assert found is not None and found.change == pytest.approx(0.06)
     (warning,) = statistics.summarise_latency(values, 0.95, 1).warnings
-    assert "+6.0%" in warning
+    assert "+6.0 %" in warning
     assert statistics.summarise_latency([1.0] * 50 + [1.04] * 50, 0.95, 1).warnings == ()
 
 

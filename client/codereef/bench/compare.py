@@ -31,6 +31,8 @@ from codereef.bench.statistics import bootstrap, middle
 #: p-values under which a difference is called one: of the medians of processes, and of samples.
 ALPHA, SAMPLES_ALPHA = 0.01, 0.002
 NOISE_FLOOR = 0.01
+#: How many processes a result should have, so that many of them can be compared (docs/design/0024).
+PROCESSES = 7
 FASTER, SLOWER, ALIKE = "faster", "slower", "no measurable difference"
 TOO_FEW = "too few repetitions to say"
 _POWER = 0.95

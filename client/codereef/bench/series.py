@@ -249,25 +249,25 @@ class Signs:
             said.append(f"still warming up: the median {self.name} fell until the middle of the series or longer")
         elif slow.end:
             said.append(
-                f"a warm-up is among the samples: the first {slow.end} of {self.samples} are {slow.excess:.1%} slower"
+                f"a warm-up is among the samples: the first {slow.end} of {self.samples} are {slow.excess * 100:.1f} % slower"
             )
         if self.throttling is not None:
             said.append(_throttled(self.throttling, self.name))
         if self.drift is not None and not self.drift.steady:
             said.append(
-                f"not steady: the median {self.name} changed by {self.drift.change:+.1%} from the first half to the second"
+                f"not steady: the median {self.name} changed by {self.drift.change * 100:+.1f} % from the first half to the second"
             )
         if self.modes is not None:
             m = self.modes
             said.append(
-                f"more than one mode: {m.share:.0%} of the samples of {self.name} lie around {m.low * 1e3:.4g} ms "
-                f"and {1 - m.share:.0%} around {m.high * 1e3:.4g} ms; a single percentile says little of either"
+                f"more than one mode: {m.share * 100:.0f} % of the samples of {self.name} lie around {m.low * 1e3:.4g} ms "
+                f"and {100 - m.share * 100:.0f} % around {m.high * 1e3:.4g} ms; a single percentile says little of either"
             )
         o = self.outliers
         # The rarer of two modes is far from the other, and is no outlier.
         if self.modes is None and o.count >= OUTLIER_COUNT and o.share > OUTLIER_SHARE:
             said.append(
-                f"outliers: {o.count} of {self.samples} samples of {self.name} ({o.share:.1%}) lie outside "
+                f"outliers: {o.count} of {self.samples} samples of {self.name} ({o.share * 100:.1f} %) lie outside "
                 f"{o.low * 1e3:.4g} to {o.high * 1e3:.4g} ms; they are kept"
             )
         return tuple(said)
@@ -278,7 +278,7 @@ def _throttled(found: Throttling, name: str) -> str:
     if found.warmer is not None and found.warmer > 0:
         seen.append(f"it became {found.warmer:.0f} degrees warmer")
     word = "throttled" if found.certain else "perhaps throttled"
-    return f"{word}: the median {name} rose by {found.slower:.1%} while {' and '.join(seen)}"
+    return f"{word}: the median {name} rose by {found.slower * 100:.1f} % while {' and '.join(seen)}"
 
 
 def signs(

@@ -93,7 +93,7 @@ class ResultComparison:
         if self.superiority is not None:
             said.append(f"A query of B takes longer than one of A with probability {self.superiority:.2f}.")
         if self.verdict == ALIKE and self.detectable is not None:
-            said.append(f"A difference of {self.detectable:.1%} would be found in 19 of 20 such comparisons.")
+            said.append(f"A difference of {self.detectable * 100:.1f} % would be found in 19 of 20 such comparisons.")
         if self.verdict == TOO_FEW and max(self.processes) > 1:
             said.append("With 5 processes of each there would be a verdict.")
         return " ".join(said)
