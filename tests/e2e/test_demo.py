@@ -132,7 +132,7 @@ def test_validate_gives_the_accuracy_of_the_benchmark(ready: Cr, measured: list[
 def test_several_processes_share_a_measurement(ready: Cr, measured: list[dict]) -> None:
     for result in measured:
         processes = result["processes"]
-        assert [process["status"] for process in processes] == ["ok"] * 5
+        assert [process["status"] for process in processes] == ["ok"] * 7
         assert sum(process["counts"]["latency"] for process in processes) == result["metrics"]["latency_p50"]["samples"]
         assert "mAP" in processes[0]["metrics"] and "mAP" not in processes[1]["metrics"]
 
@@ -148,7 +148,7 @@ def test_a_result_is_reproduced_from_its_lock(ready: Cr, measured: list[dict], t
     again = ready.json("show", judged["again"])
     assert again["lock"] == original["lock"]
     assert again["options"] == original["options"]
-    assert len(again["processes"]) == 5
+    assert len(again["processes"]) == 7
 
 
 def test_a_graph_that_cannot_be_had_here_is_not_reproduced_and_names_the_node(

@@ -7,11 +7,13 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from codereef.errors import UsageError
-from codereef.record.compare import compare_results
+from codereef.record.compare import compare_results, rank_results, series_by_process
+from codereef.record.history import Result
 from codereef.record.summary import cpu_name, newest_comparable, row, to_csv
 
 from tests.record.results import LOCK, document, lock_document, metric, result
@@ -77,7 +79,12 @@ def test_what_differs_is_listed(tmp_path: Path) -> None:
     assert listed["machine cpu.model"] == ("Chip 3000", "Chip 4000")
     assert listed["machine cores"] == ("–", "1, 2")
     assert not any("pictures" in what for what in listed), "what is the same is not listed"
-    assert outcome.unlike == ("option threads is 1 in A and 2 in B",)
+    assert outcome.unlike == (
+        "option max_seconds is 10.0 in A and 20.0 in B",
+        "option threads is 1 in A and 2 in B",
+    )
+    known = compare_results(result(tmp_path), result(tmp_path, **b), effort={"max_seconds"})
+    assert known.unlike == ("option threads is 1 in A and 2 in B",), "an option of effort makes nothing unlike"
     assert outcome.accuracy == ("mAP: 0.5000 in A, 0.4800 in B (-0.0200).",)
 
 
@@ -101,6 +108,90 @@ def test_results_that_are_not_on_one_ranking_are_told_apart(
 ) -> None:
     outcome = compare_results(result(tmp_path), result(tmp_path, **{"comparability": "sha256:" + "1" * 64, **change}))
     assert reason in outcome.unlike[0]
+
+
+def forked(
+    folder: Path, seed: int, factor: float = 1.0, shift: float = 0.004, count: int = 7, **changes: Any
+) -> Result:
+    """A result of several processes of 50 samples each, of which one crashed without any."""
+    rng = np.random.default_rng(seed)
+    values = [
+        v * (1 + rng.normal(0, shift)) for i in range(count) for v in [np.array(series(seed * 99 + i, factor, 50))]
+    ]
+    counts: list[dict[str, Any]] = [{"status": "ok", "counts": {"latency": 50}} for _ in values]
+    counts.insert(2, {"status": "crashed", "counts": {"latency": 0}})
+    flat = np.concatenate(values).tolist()
+    return result(folder, flat, processes=counts, **changes)
+
+
+def later(hour: int) -> dict[str, Any]:
+    return {"started_at": f"2026-01-01T{hour}:00:00Z", "ended_at": f"2026-01-01T{hour}:01:00Z"}
+
+
+def test_processes_of_a_result_are_told_apart(tmp_path: Path) -> None:
+    one = forked(tmp_path, 1)
+    assert [len(values) for values in series_by_process(one)] == [50] * 7
+    assert [len(values) for values in series_by_process(result(tmp_path, series(1)))] == [400]
+
+
+def test_results_of_several_processes_are_compared_by_these(tmp_path: Path) -> None:
+    a, b, c = (forked(tmp_path, i, f, **later(10 + i)) for i, f in ((1, 1.0), (2, 1.0), (3, 1.06)))
+    same, slower = compare_results(a, b), compare_results(a, c)
+    assert same.verdict == "no measurable difference" and slower.verdict == "slower"
+    assert slower.processes == (7, 7) and "350 and 350 samples of 7 and 7 processes" in slower.sentence
+    assert slower.p_value == pytest.approx(2 / 3432)
+    assert same.detectable is not None and f"{same.detectable * 100:.1f} % would be found in 19 of 20" in same.reach
+    few = compare_results(forked(tmp_path, 4, count=3), forked(tmp_path, 5, 1.5, count=3))
+    assert few.verdict == "too few repetitions to say" and "5 processes of each" in few.reach
+
+
+def test_results_whose_processes_took_turns_are_held_to_a_lower_floor(tmp_path: Path) -> None:
+    a, b = forked(tmp_path, 1, shift=0.03), forked(tmp_path, 2, shift=0.03)
+    assert compare_results(a, b).floor == 0.01, "both ran from 10:00 to 10:01"
+    apart = forked(tmp_path, 2, shift=0.03, **later(11))
+    assert compare_results(a, apart).floor > 0.05
+
+
+def test_several_results_are_held_against_the_first(tmp_path: Path) -> None:
+    made = [forked(tmp_path, i, f, **later(10 + i)) for i, f in enumerate((1.0, 1.3, 1.0, 0.8), 1)]
+    ranking = rank_results(made)
+    assert [
+        (entry.id, entry.verdict, entry.tied) for entry in ranking.entries if entry.id not in (made[0].id, made[2].id)
+    ] == [
+        (made[3].id, "faster", False),
+        (made[1].id, "slower", False),
+    ]
+    assert [entry.median for entry in ranking.entries] == sorted(entry.median for entry in ranking.entries)
+    by_id = {entry.id: entry for entry in ranking.entries}
+    assert (by_id[made[0].id].verdict, by_id[made[0].id].p_value) == ("", None)
+    assert by_id[made[2].id].tied and by_id[made[2].id].verdict == "no measurable difference"
+    assert by_id[made[1].id].p_value == pytest.approx(3 * 2 / 3432), "corrected for three comparisons"
+    json.dumps(ranking.as_dict())
+
+
+def test_many_results_of_five_processes_are_too_few_to_say(tmp_path: Path) -> None:
+    made = [forked(tmp_path, i, f, count=5, **later(10 + i)) for i, f in enumerate((1.0, 1.3, 0.7), 1)]
+    assert {entry.verdict for entry in rank_results(made).entries} == {"", "too few repetitions to say"}
+
+
+def stage(step: str, digest: str, side: str = "input") -> dict[str, Any]:
+    return {"side": side, "step": step, "implementation": "pillow", "digest": digest, "items": 8}
+
+
+def test_steps_and_load_that_differ_are_listed(tmp_path: Path) -> None:
+    load = {"driver": "codereef", "valid": True, "settings": {"rate": 10.0}, "queries": 5}
+    a = result(tmp_path, stages=[stage("resize", "1")], load=load)
+    b = result(
+        tmp_path,
+        stages=[{**stage("resize", "2"), "implementation": "opencv"}],
+        load={**load, "settings": {"rate": 20.0}, "queries": 7},
+    )
+    outcome = compare_results(a, b)
+    assert {d.what: (d.a, d.b) for d in outcome.differences} == {
+        "load settings.rate": ("10.0", "20.0"),
+        "step 1 input resize": ("pillow", "opencv"),
+    }
+    assert outcome.parting == "Steps part at input resize: resize by pillow in A, resize by opencv in B."
 
 
 def read(text: str) -> list[dict[str, str]]:

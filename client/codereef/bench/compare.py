@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Do two series of latencies differ, by how much, and with what certainty.
+"""Do two results differ in their latencies, by how much, and with what certainty.
 
-The verdict is `faster` or `slower` when a two-sided Mann-Whitney U test gives p < 0.002 and the ratio of the
-medians is off 1 by at least the noise floor (1 % when none is known); else `no measurable difference`. Where
-even two series without any overlap could not reach that p (6 samples against 6), it is `too few repetitions
-to say`.
+What is tested are the medians of processes, for samples of one process are not independent of each other:
+thousands of them say nothing of what the next process will be like. The verdict is `faster` or `slower` when
+
+- a two-sided Mann-Whitney U test of the medians of the processes gives p < 0.01, and
+- the ratio of the medians is off 1 by at least the noise floor: 1 %, what is known from elsewhere, and, unless
+  the processes of both took turns, how far the processes of either lie apart. Processes that follow each other
+  share the state of the machine, which the next result finds changed; that is what the last part is for.
+
+Else it is `no measurable difference`. Where even processes without any overlap could not reach that p (4 against
+4), it is `too few repetitions to say`. docs/design/0024 has what was weighed, bench/compare_aa.py the figures.
+
+Where one of the two has a single process, there is nothing but samples: then these are tested, at p < 0.002,
+and what processes differ by is only known as far as the noise floor that is handed in knows it.
 """
 
 from __future__ import annotations
@@ -12,140 +21,163 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from statistics import NormalDist, median
+from statistics import NormalDist, fmean, median, variance
 from typing import Optional
 
+from codereef.bench.distributions import t_quantile
+from codereef.bench.ranks import mann_whitney, superiority
 from codereef.bench.statistics import bootstrap, middle
 
-ALPHA = 0.002
+#: p-values under which a difference is called one: of the medians of processes, and of samples.
+ALPHA, SAMPLES_ALPHA = 0.01, 0.002
 NOISE_FLOOR = 0.01
-_EXACT_UP_TO = 8
+#: How many processes a result should have, so that many of them can be compared (docs/design/0024).
+PROCESSES = 7
+FASTER, SLOWER, ALIKE = "faster", "slower", "no measurable difference"
+TOO_FEW = "too few repetitions to say"
+_POWER = 0.95
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How series b stands to series a.
+    """How b stands to a.
 
     Attributes:
         verdict: `faster`, `slower`, `no measurable difference` or `too few repetitions to say`; b against a.
-        ratio: median of b / median of a; None when there are too few samples.
-        interval: bootstrap confidence interval of the ratio; None as above.
-        confidence: level of the interval.
-        p_value: of the Mann-Whitney U test, two-sided; None when a series is empty.
+        ratio: median of b / median of a, over all samples; None when there are too few samples.
+        interval: confidence interval of the ratio; None as above, and where none was asked for.
+        confidence: level of the interval that was asked for.
+        p_value: of the Mann-Whitney U test, two-sided; None when there are no samples.
+        superiority: probability that a sample of b is larger than one of a; None as above.
         samples: sizes of a and b.
+        processes: how many processes they are from.
+        floor: least relative difference that is called one here.
+        detectable: relative difference that would be called one in 95 % of cases; None where only one process
+            is known, for then nobody can tell.
         method: how it was computed.
     """
 
     verdict: str
     ratio: Optional[float]
     interval: Optional[tuple[float, float]]
-    confidence: float
+    confidence: Optional[float]
     p_value: Optional[float]
+    superiority: Optional[float]
     samples: tuple[int, int]
+    processes: tuple[int, int]
+    floor: float
+    detectable: Optional[float]
     method: str
 
+    def verdict_at(self, p_value: float) -> str:
+        """The verdict with another p-value, such as one that is corrected for many comparisons.
 
-def _orders(n: int, m: int) -> list[int]:
-    """Number of orders of n and m samples for each value of U, 0 to n * m.
-
-    They are the coefficients of the Gaussian binomial: the product over i = 1..n of
-    (1 - x**(m + i)) / (1 - x**i) (Mann & Whitney 1947).
-    """
-    counts = [1] + [0] * (n * m)
-    for i in range(1, n + 1):
-        for u in range(n * m, m + i - 1, -1):
-            counts[u] -= counts[u - m - i]
-        for u in range(i, n * m + 1):
-            counts[u] += counts[u - i]
-    return counts
-
-
-def _rank_sum(a: Sequence[float], b: Sequence[float]) -> tuple[float, list[int]]:
-    """Sum of the ranks of `a` among both, from 1, equal values sharing their mean rank; sizes of the groups of equals."""
-    total, before = 0.0, 0
-    ties = []
-    both = sorted([(value, 0) for value in a] + [(value, 1) for value in b])
-    for _, group in groupby(both, key=lambda entry: entry[0]):
-        origins = [origin for _, origin in group]
-        count = len(origins)
-        total += (before + (count + 1) / 2) * origins.count(0)
-        before += count
-        ties.append(count)
-    return total, ties
+        `too few repetitions to say` where the difference is large enough to be called one, the p-value is not,
+        and no smaller one could have come from so few processes.
+        """
+        if self.ratio is None or self.p_value is None:
+            return self.verdict
+        alpha = SAMPLES_ALPHA if min(self.processes) == 1 else ALPHA
+        if abs(self.ratio - 1) < self.floor:
+            return ALIKE
+        if p_value < alpha:
+            return FASTER if self.ratio < 1 else SLOWER
+        n, m = self.samples if min(self.processes) == 1 else self.processes
+        return TOO_FEW if self.p_value <= least_p(n, m) * (1 + 1e-9) else ALIKE
 
 
-def mann_whitney(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
-    """Mann-Whitney U test, two-sided.
+def least_p(n: int, m: int) -> float:
+    """The smallest two-sided p-value that a Mann-Whitney test of n and m values can give."""
+    return 2 / math.comb(n + m, n)
 
-    Exact when there are no equal values and one series has at most 8; else the normal approximation with
-    corrections for ties and continuity (Mann & Whitney 1947, doi:10.1214/aoms/1177730491).
+
+def ratio_interval(
+    a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], confidence: float, seed: int
+) -> tuple[float, float]:
+    """Interval of median of b / median of a, the two resampled independently.
+
+    It is the smallest that holds the block bootstrap interval over all samples and, where both have
+    several processes, Welch's t interval of the difference of the logarithms of the processes' medians (Welch
+    1947, doi:10.1093/biomet/34.1-2.28): the bootstrap does not know what lies between processes.
 
     Args:
-        a, b: independent samples, neither empty.
-
-    Returns:
-        U of `a` and the p-value.
-
-    Raises:
-        ValueError: a series is empty.
+        a, b: positive samples, one series a process.
+        confidence: level of the interval, 0 to 1.
+        seed: of the bootstrap.
     """
-    n, m = len(a), len(b)
-    if n == 0 or m == 0:
-        raise ValueError("a test of no samples")
-    rank_sum, ties = _rank_sum(a, b)
-    u = rank_sum - n * (n + 1) / 2
-    if min(n, m) <= _EXACT_UP_TO and max(ties) == 1 and max(n, m) <= 200:
-        counts = _orders(min(n, m), max(n, m))
-        extreme = round(max(u, n * m - u))
-        return u, min(1.0, 2 * sum(counts[extreme:]) / math.comb(n + m, n))
-    total = n + m
-    correction = sum(count**3 - count for count in ties) / (total * (total - 1))
-    deviation = math.sqrt(n * m / 12 * (total + 1 - correction))
-    if deviation == 0:
-        return u, 1.0
-    z = (abs(u - n * m / 2) - 0.5) / deviation
-    return u, min(1.0, 2 * NormalDist().cdf(-z))
+    one, two = ([value for values in series for value in values] for series in (a, b))
+    (first,), _ = bootstrap(one, (0.5,), seed)
+    (second,), _ = bootstrap(two, (0.5,), seed + 1)
+    bounds = [median(two) / median(one), *middle([y / x for x, y in zip(first, second)], confidence)]
+    if min(len(a), len(b)) > 1:
+        logs = [[math.log(median(values)) for values in series] for series in (a, b)]
+        parts = [variance(values) / len(values) for values in logs]
+        if sum(parts) > 0:
+            # Welch & Satterthwaite's degrees of freedom.
+            freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, logs))
+            reach = t_quantile(confidence, freedom) * math.sqrt(sum(parts))
+            centre = fmean(logs[1]) - fmean(logs[0])
+            bounds += [math.exp(centre - reach), math.exp(centre + reach)]
+    return min(bounds), max(bounds)
 
 
-def ratio_of_medians(
-    a: Sequence[float], b: Sequence[float], confidence: float, seed: int
-) -> tuple[float, tuple[float, float]]:
-    """Median of b / median of a with its bootstrap interval, the two resampled independently."""
-    (first,), _ = bootstrap(a, (0.5,), seed)
-    (second,), _ = bootstrap(b, (0.5,), seed + 1)
-    return median(b) / median(a), middle([y / x for x, y in zip(first, second)], confidence)
+def spread(medians: Sequence[float]) -> float:
+    """How far medians of processes lie apart: largest / smallest - 1; 0 for one, and where that is no number."""
+    return max(medians) / min(medians) - 1 if min(medians) > 0 else 0.0
 
 
 def compare(
-    a: Sequence[float],
-    b: Sequence[float],
+    a: Sequence[Sequence[float]],
+    b: Sequence[Sequence[float]],
     *,
     seed: int = 0,
-    confidence: float = 0.95,
-    alpha: float = ALPHA,
+    confidence: Optional[float] = 0.95,
     noise_floor: float = NOISE_FLOOR,
+    interleaved: bool = False,
 ) -> Comparison:
-    """Compare two series of positive numbers of which lower is better, such as latencies.
+    """Compare positive numbers of which lower is better, such as latencies; b is judged against a.
 
     Args:
-        a, b: raw samples in one unit, in the order taken; b is judged against a.
+        a, b: raw samples in one unit, in the order taken, one series a process; empty ones are left out.
         seed: of the bootstrap; take it from the two results' identities to make the answer repeatable.
-        confidence: level of the ratio's interval.
-        alpha: p-value under which a difference is called one.
+        confidence: level of the ratio's interval; None leaves it out, and with it most of the work.
         noise_floor: least relative difference of the medians that is called one; 1 % is the least allowed.
+        interleaved: whether the processes of a and b took turns.
     """
-    n, m = len(a), len(b)
+    a, b = ([values for values in series if len(values)] for series in (a, b))
+    one, two = ([value for values in series for value in values] for series in (a, b))
+    sizes, processes = (len(one), len(two)), (len(a), len(b))
+    by_process = min(processes) > 1
+    alpha = ALPHA if by_process else SAMPLES_ALPHA
+    medians = [[float(median(values)) for values in series] for series in (a, b)]
     floor = max(NOISE_FLOOR, noise_floor)
+    if not interleaved:
+        floor = max([floor, *(spread(values) for values in medians if values)])
     method = (
-        f"Mann-Whitney U two-sided p < {alpha:g} and |ratio of medians - 1| >= {floor:g}; "
-        "circular block bootstrap of the ratio"
+        f"Mann-Whitney U two-sided of {'medians of processes' if by_process else 'samples'} p < {alpha:g} and "
+        f"|ratio of medians - 1| >= {floor:.3g}; ratio: circular block bootstrap"
+        + (" or Welch's t over processes, the wider" if by_process else "")
     )
-    p_value = mann_whitney(a, b)[1] if n and m else None
-    if p_value is None or 2 / math.comb(n + m, n) >= alpha:
-        return Comparison("too few repetitions to say", None, None, confidence, p_value, (n, m), method)
-    ratio, interval = ratio_of_medians(a, b, confidence, seed)
-    verdict = "no measurable difference"
-    if p_value < alpha and abs(ratio - 1) >= floor:
-        verdict = "faster" if ratio < 1 else "slower"
-    return Comparison(verdict, ratio, interval, confidence, p_value, (n, m), method)
+    if not one or not two:
+        return Comparison(TOO_FEW, None, None, confidence, None, None, sizes, processes, floor, None, method)
+    tested = medians if by_process else [one, two]
+    p_value, larger = mann_whitney(*tested)[1], superiority(one, two)
+    if not by_process and least_p(*sizes) >= alpha:
+        return Comparison(TOO_FEW, None, None, confidence, p_value, larger, sizes, processes, floor, None, method)
+    ratio = median(two) / median(one)
+    interval = None if confidence is None else ratio_interval(a, b, confidence, seed)
+    verdict = ALIKE
+    if least_p(len(tested[0]), len(tested[1])) >= alpha:
+        verdict = TOO_FEW
+    elif p_value < alpha and abs(ratio - 1) >= floor:
+        verdict = FASTER if ratio < 1 else SLOWER
+    detectable = _detectable(medians, floor) if by_process else None
+    return Comparison(
+        verdict, ratio, interval, confidence, p_value, larger, sizes, processes, floor, detectable, method
+    )  # fmt: skip
+
+
+def _detectable(medians: Sequence[Sequence[float]], floor: float) -> float:
+    """The difference that exceeds the floor in 95 % of cases, by the standard error of the medians of processes."""
+    error = math.sqrt(sum(variance([math.log(v) for v in values]) / len(values) for values in medians))
+    return (1 + floor) * math.exp(NormalDist().inv_cdf(_POWER) * error) - 1

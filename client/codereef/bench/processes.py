@@ -172,7 +172,7 @@ def _warnings(between: Between, name: str) -> tuple[str, ...]:
     low, high = min(between.medians), max(between.medians)
     return (
         f"processes differ by more than chance: the median {name} of {between.processes} processes lies between "
-        f"{low * 1e3:.4g} and {high * 1e3:.4g} ms ({between.spread:.1%} apart)",
+        f"{low * 1e3:.4g} and {high * 1e3:.4g} ms ({between.spread * 100:.1f} % apart)",
     )
 
 

@@ -20,17 +20,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from random import Random
-from statistics import NormalDist, median
+from statistics import NormalDist
 from typing import Optional
 
 from codereef.bench.response import Metric
+from codereef.bench.series import signs
 
 PERCENTILE_METHOD = "linear interpolation (Hyndman-Fan type 7)"
 _SAMPLES_ABOVE = 10
 _MOST_DRAWS, _FEWEST_DRAWS, _WORK = 2000, 200, 20_000_000
 # How many standard deviations around a percentile are looked at first; what lies outside is still found.
 _REACH = 5.0
-DRIFT_LIMIT = 0.05
 
 
 def needed_samples(q: float) -> int:
@@ -189,15 +189,6 @@ class LatencySummary:
     warnings: tuple[str, ...]
 
 
-def drift(values: Sequence[float]) -> Optional[float]:
-    """Relative change of the median from the first half to the second; None under 20 samples."""
-    if len(values) < 20:
-        return None
-    half = len(values) // 2
-    first = median(values[:half])
-    return median(values[half:]) / first - 1 if first > 0 else None
-
-
 def percentile_metrics(
     values: Sequence[float], name: str, quantiles: Sequence[float], confidence: float, seed: int
 ) -> dict[str, Metric]:
@@ -251,11 +242,7 @@ def summarise_latency(values: Sequence[float], confidence: float, seed: int) -> 
         interval=None if interval is None else (1 / interval[1], 1 / interval[0]),
         confidence=None if interval is None else confidence,
     )  # fmt: skip
-    warnings = []
-    change = drift(values)
-    if change is not None and abs(change) > DRIFT_LIMIT:
-        warnings.append(f"not steady: the median latency changed by {change:+.1%} from the first half to the second")
-    return LatencySummary(metrics, tuple(warnings))
+    return LatencySummary(metrics, signs(values).warnings)
 
 
 def proportion_interval(successes: int, n: int, confidence: float) -> tuple[float, float]:

@@ -116,3 +116,8 @@ def scenario_of(program: Mapping[str, Any], action: Mapping[str, Any], given: st
         hint=f"Did you mean `{near[0]}`?" if near else f"It has {', '.join(known)}.",
         context={"scenario": wanted, "known": list(known)},
     )
+
+
+def effort_options(program: Mapping[str, Any]) -> frozenset[str]:
+    """Return the other options of a program: those that only say how long and how often it measures."""
+    return frozenset(program.get("options", {})) - frozenset(measured_options(program))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codereef.cli.commands.shared import FILE, complete_component, complete_result
+from codereef.cli.commands.shared import FILE, complete_component, complete_result, session
 from codereef.cli.edge import note, print_json, shared_options, table
 from codereef.home import Home
 
@@ -179,36 +179,122 @@ def results(solution: str | None, limit: int | None, plot: Path | None, external
         click.echo("There is no result yet. `cr benchmark SOLUTION` makes one.")
 
 
-@click.command(epilog="\b\nExamples:\n  cr compare 1a2b3c4d latest\n  cr compare 1a2b3c4d 5e6f7a8b --json")
+@click.command(
+    epilog="\b\nExamples:\n  cr compare 1a2b3c4d latest\n  cr compare 1a2b3c4d 5e6f7a8b --json\n"
+    "  cr compare 1a2b3c4d 5e6f7a8b 9c0d1e2f     every one against the first"
+)
 @click.argument("a", shell_complete=complete_result)
-@click.argument("b", shell_complete=complete_result)
+@click.argument("b", nargs=-1, required=True, shell_complete=complete_result)
 @shared_options
-def compare(a: str, b: str, as_json: bool) -> None:
-    """Compare result B with result A: faster, slower or no measurable difference, and what differed."""
+def compare(a: str, b: tuple[str, ...], as_json: bool) -> None:
+    """Compare result B with result A: faster, slower or no measurable difference, and what differed.
+
+    With more results, every one is held against A.
+    """
     from codereef.cli.external import refuse_external
-    from codereef.record.compare import compare_results
+    from codereef.errors import UsageError
 
     history = _history()
-    refuse_external(history, a, b)
-    comparison = compare_results(history.find(a), history.find(b), history.all())
+    refuse_external(history, a, *b)
+    found = [history.find(text) for text in (a, *b)]
+    twice = [r for i, r in enumerate(found[1:], 1) if r.id in {other.id for other in found[:i]}]
+    if twice and len(found) > 2:
+        raise UsageError(f"Result {twice[0].short} is named twice.", hint="Name each result once.")
+    if len(found) > 2:
+        _compare_many(found, list(history.all()), as_json)
+    else:
+        _compare_two(found[0], found[1], list(history.all()), as_json)
+
+
+def _effort(results: Sequence[Result]) -> frozenset[str]:
+    """Return the options of effort of the program, where the results are not on one ranking and it is known here."""
+    from codereef.errors import CrError
+    from codereef.run.options import effort_options
+
+    if len({r.document["comparability"] for r in results}) == 1:
+        return frozenset()
+    programs = {name for r in results for name in r.document["components"] if name.startswith("program:")}
+    try:
+        index = session().index
+        known = [effort_options(index.find(name).meta) for name in programs]
+    except CrError:
+        return frozenset()
+    # What one of the programs takes for a difference in what is measured is one.
+    return frozenset.intersection(*known) if known else frozenset()
+
+
+def _compare_two(a: Result, b: Result, everything: Sequence[Result], as_json: bool) -> None:
+    from codereef.record.compare import compare_results
+
+    comparison = compare_results(a, b, everything, effort=_effort((a, b)))
     if as_json:
         print_json(comparison.as_dict())
         return
     if comparison.unlike:
         click.echo(click.style("not like for like:", fg="yellow", bold=True) + " " + "; ".join(comparison.unlike))
     click.echo(comparison.sentence)
+    if comparison.reach:
+        click.echo(comparison.reach)
     if comparison.runs > 1:
         click.echo(
             f"Repeated runs of one of them lie up to {comparison.noise_floor:.1%} apart ({comparison.runs} runs); "
             "less is not called a difference."
         )
-    else:
+    elif min(comparison.processes) == 1:
         click.echo("Each was run once: how far repeated runs lie apart here is not known. Run both again to learn it.")
     for text in comparison.notes:
         note(f"note on {text}")
     for line in comparison.accuracy:
         click.echo(line)
+    if comparison.parting:
+        click.echo(comparison.parting)
     if comparison.differences:
         click.echo(table([[d.what, d.a, d.b] for d in comparison.differences], ["differs in", "A", "B"]))
     else:
         click.echo("Nothing else differs in graph, options or machine.")
+
+
+def _compare_many(results: Sequence[Result], everything: Sequence[Result], as_json: bool) -> None:
+    import shutil
+    import sys
+
+    from codereef.record.compare import p_text, rank_results
+
+    ranking = rank_results(results, everything, effort=_effort(results))
+    if as_json:
+        print_json(ranking.as_dict())
+        return
+    apart = [(entry.id[:12], reason) for entry in ranking.entries for reason in entry.unlike]
+    for name, reason in apart:
+        start = click.style("not like for like:", fg="yellow", bold=True)
+        click.echo(f"{start} {reason.replace(' in A and ', ' in the first and ').removesuffix(' in B')} in {name}")
+    rows = []
+    for entry in ranking.entries:
+        outcome = entry.comparison
+        ratio = "1" if outcome is None else "–"
+        if outcome is not None and outcome.ratio is not None and outcome.interval is not None:
+            ratio = f"{outcome.ratio:.3f} [{outcome.interval[0]:.3f}, {outcome.interval[1]:.3f}]"
+        verdict = {"no measurable difference": "tied", "too few repetitions to say": "too few"}.get(
+            entry.verdict, entry.verdict
+        )
+        rows.append(
+            [
+                entry.id[:12],
+                f"{entry.median * 1e3:.3f}",
+                ratio,
+                "" if outcome is None else p_text(entry.p_value).removeprefix("p ").removeprefix("= "),
+                "the first" if outcome is None else verdict,
+                entry.label,
+            ]
+        )
+    head = ["result", "p50 ms", "ratio [95 %]", "p", "verdict", "configuration"]
+    if sys.stdout.isatty():
+        # What names a configuration gives way to the numbers where the terminal is narrow.
+        used = sum(max(len(row[i]) for row in [head, *rows]) + 2 for i in range(len(head) - 1))
+        room = max(len(head[-1]), shutil.get_terminal_size().columns - used)
+        rows = [[*row[:-1], row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"] for row in rows]
+    click.echo(table(rows, head, right=[1]))
+    tied = [entry.id[:12] for entry in ranking.entries if entry.tied]
+    if tied:
+        click.echo(f"Tied with {ranking.first[:12]}: {', '.join(tied)}. Their order in the table says nothing.")
+    click.echo(f"p is corrected for {len(results) - 1} comparisons (Holm). `cr compare A B` tells what differs in two.")
