@@ -40,7 +40,7 @@ test: setup-test
 	@scripts/test $(BIN)
 
 test-fast: setup-test
-	@$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
 lint: setup-test
 	@$(BIN)/ruff check .

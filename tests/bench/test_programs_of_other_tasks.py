@@ -18,6 +18,8 @@ from PIL import Image
 
 from tests.bench.program_requests import ROOT, component, make_request, run
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = sorted(path.parent.name for path in (ROOT / "components" / "program").glob("*/main.py"))
 
 

@@ -19,6 +19,8 @@ from referencing import Registry, Resource
 
 from tests.bench.program_requests import ROOT, component, make_request, run, start
 
+pytestmark = pytest.mark.slow
+
 SUBSET, IMAGES = "coco-val2017-subset", "classification-images"
 SSD = "ssd-mobilenet-v1-coco"
 

@@ -12,6 +12,8 @@ from codereef.cli.app import COMMANDS, overview
 
 from tests.e2e.conftest import Cr
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_every_command_has_a_help_with_json(cr: Cr, command: str) -> None:

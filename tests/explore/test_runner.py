@@ -32,6 +32,8 @@ from tests.record.results import DIGEST, document
 from tests.run.test_measure import GOOD, HEAD
 from tests.solve.worlds import dataset, found, model, package, program, soft, solution, solved
 
+pytestmark = pytest.mark.slow
+
 
 class Quiet:
     """Watches and remembers."""

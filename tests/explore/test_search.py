@@ -111,6 +111,7 @@ def test_halving_measures_half_as_many_points_twice_as_often() -> None:
     assert max(map(len, measured)) == 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["lower", "higher"])
 def test_halving_finds_the_best_of_many_with_a_bounded_number_of_measurements(direction: str) -> None:
     """32 points 10 % apart under 3 % of noise: in 50 seeded trials the best is found each time."""
@@ -153,6 +154,7 @@ def test_the_repetitions_to_come_are_counted_from_the_beginning_on() -> None:
             assert repetitions_left(chosen, [[] for _ in range(points)]) == len(taken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("budget", "points"), [(400.0, 16), (100.0, 16), (1000.0, 10)])
 def test_a_budget_is_spent_evenly_over_the_rungs_and_kept(budget: float, points: int) -> None:
     """Each measurement takes a second; a rung takes one round at least, whatever the budget."""

@@ -21,6 +21,8 @@ from codereef.install.download import RemoteFile, Settings, fetch
 from codereef.install.progress import NullProgress
 from codereef.store import Store
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., RemoteFile]
 DATA = os.urandom(300_000)
 

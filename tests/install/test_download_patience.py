@@ -25,6 +25,8 @@ from codereef.install import download
 from codereef.install.download import RemoteFile, fetch
 from codereef.install.transport import _retry_after
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., RemoteFile]
 DATA = os.urandom(100_000)
 

@@ -156,6 +156,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_only_sound_results(tmp_path: Path) -> None:
     rng, last = random.Random(7), 0
     for _ in range(4):

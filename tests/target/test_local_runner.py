@@ -14,6 +14,8 @@ import pytest
 from codereef.errors import RunError
 from codereef.target.local import Outcome, clean_environment, run
 
+pytestmark = pytest.mark.slow
+
 
 def child(tmp_path: Path, code: str, **more: Any) -> Outcome:
     settings: dict[str, Any] = {"cwd": tmp_path, "environ": clean_environment(os.environ), "timeout": 20.0, **more}

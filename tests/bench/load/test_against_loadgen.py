@@ -17,6 +17,8 @@ from codereef.bench.load.summary import summarise
 from codereef.bench.options import Options
 from codereef.errors import RunError, UsageError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("mlperf_loadgen")
 
 FEEDS = [{"x": np.full((1, 4), float(i))} for i in range(10)]

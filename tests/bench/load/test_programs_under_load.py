@@ -12,6 +12,8 @@ import pytest
 
 from tests.bench.program_requests import ROOT, make_request, run
 
+pytestmark = pytest.mark.slow
+
 MODEL, IMAGES = "mobilenet-v1-128-classification", "classification-images"
 QUICK = {"stop": "count", "max_samples": 70, "min_samples": 70, "max_seconds": 60, "warmup_seconds": 0.01}
 LOAD: dict[str, Any] = json.loads((ROOT / "schemas" / "result.json").read_text(encoding="utf-8"))["properties"]["load"]
