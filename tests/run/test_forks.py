@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.run.test_measure import measured
+from tests.run.test_measure import OPTIONS, measured
 
 #: A program whose process number i takes samples around 0.010 + i / 1000 seconds; the first also scores.
 CODE = """
@@ -70,6 +70,33 @@ def test_what_is_the_same_in_all_is_not_estimated(tmp_path: Path) -> None:
 
 def test_what_one_process_gives_alone_stays_as_it_is(tmp_path: Path) -> None:
     assert measured(tmp_path, CODE, processes=3).document["metrics"]["top1"]["value"] == 0.5
+
+
+def test_figures_of_loadgen_are_not_computed_anew_from_the_times_of_the_calls(tmp_path: Path) -> None:
+    # In the scenario server LoadGen counts from the arrival, which is not in the samples: here ten times as long.
+    code = CODE.replace("'driver': 'own'", "'driver': 'mlperf-loadgen'").replace(
+        "metric(sorted(values)[30])", "metric(sorted(values)[30] * 10)"
+    )
+    document = measured(tmp_path, code, processes=3).document
+    median = document["metrics"]["latency_p50"]
+    assert median["value"] == pytest.approx(0.1103, rel=1e-2)
+    assert median["samples"] == 3 and median["method"].startswith("median of 3 processes")
+    assert len(document["samples"]["latency"]["values"]) == 180
+    assert any("processes differ by more than chance" in warning for warning in document["warnings"])
+
+
+def test_a_value_that_only_a_later_process_can_give_is_kept(tmp_path: Path) -> None:
+    code = CODE.replace("metric(1.0 + i)", "metric(7.0 if i == 2 else None)")
+    assert measured(tmp_path, code, processes=3).document["metrics"]["load_time"]["value"] == 7.0
+
+
+@pytest.mark.parametrize("level", [95, 0, "high"])
+def test_a_confidence_that_is_no_level_is_not_taken_for_one(tmp_path: Path, level: Any) -> None:
+    kinds = {int: "integer", str: "string"}
+    own = {"type": kinds[type(level)], "default": level, "summary": "Something of its own."}
+    options = {"options": {**OPTIONS, "confidence": own}}
+    metrics = measured(tmp_path, CODE, options, processes=2).document["metrics"]
+    assert metrics["latency_p50"]["confidence"] == 0.95
 
 
 def test_rules_are_kept_only_where_every_process_kept_them(tmp_path: Path) -> None:

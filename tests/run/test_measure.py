@@ -69,7 +69,8 @@ def world(tmp_path: Path, code: str, options: dict[str, Any], **keys: Any) -> tu
 
 def measured(tmp_path: Path, code: str, program_keys: dict[str, Any] | None = None, **more: Any) -> Measured:
     """Measure with a program of this code; whatever comes of it must be a result that can be kept."""
-    lock, index, installed = world(tmp_path, code, OPTIONS, **(program_keys or {}))
+    keys = {"options": OPTIONS, **(program_keys or {})}
+    lock, index, installed = world(tmp_path, code, **keys)
     arguments: dict[str, Any] = {"action": "benchmark", "given": {}, **more}
     done = measure(lock, lock.configurations[0], index, installed, Home(tmp_path / "home"), **arguments)
     assert problems(json.loads(json.dumps(done.document)), "result") == []

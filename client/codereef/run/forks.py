@@ -16,6 +16,8 @@ from codereef.bench.processes import combine_single, summarise_processes
 from codereef.meta.schemas import problems
 from codereef.run.process import Answer
 
+#: A driver whose figures are its own: its samples are the times of the calls, without the waiting before them.
+_LOADGEN = "mlperf-loadgen"
 _OF_SERIES = re.compile(r"(?P<series>.+)_(?:p(?P<percent>\d+(?:\.\d+)?)|mean)")
 
 
@@ -49,13 +51,15 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
     """Join the answers of processes that were asked the same.
 
     A metric of a series (`latency_p90`, `latency_mean`) is computed anew from the series of all of them; of any
-    other that several processes gave, the median is taken; what one process gave alone stays as it is.
+    other that several processes gave, the median is taken; what one process gave alone stays as it is. Figures of
+    MLPerf LoadGen do not follow from the samples, which do not count from the arrival; of them the median is taken.
 
     Args:
         answers: at least two, each `sound`, in the order they ran.
-        options: options in force; `confidence` and `seed` are used where the program has them.
+        options: options in force; `confidence` (0 to 1) and `seed` are used where the program has them.
     """
-    confidence, seed = float(options.get("confidence", 0.95)), int(options.get("seed", 1))
+    confidence, seed = _level(options.get("confidence")), _seed(options.get("seed"))
+    reported = any(answer.response.get("load", {}).get("driver") == _LOADGEN for answer in answers)
     series = [{name: list(entry["values"]) for name, entry in answer.samples.items()} for answer in answers]
     samples: dict[str, Any] = {}
     for answer in answers:
@@ -66,18 +70,20 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
     warnings = [text for answer in answers for text in answer.response.get("warnings", [])]
     for name in dict.fromkeys(name for one in said for name in one):
         given = [one[name] for one in said if name in one]
-        values = [entry["value"] for entry in given if entry["value"] is not None]
-        metrics[name] = given[0]
+        known = [entry for entry in given if entry["value"] is not None]
+        values = [entry["value"] for entry in known]
+        metrics[name] = (known or given)[0]
         # What is the same in all, such as the model's size, is known and not estimated.
-        if len(set(values)) > 1 and not _of_series(name, samples):
-            metrics[name] = _once_each(values, given[0])
+        if len(set(values)) > 1 and (reported or not _of_series(name, samples)):
+            metrics[name] = _once_each(values, known[0])
     for name, quantiles in _series_of(metrics, samples).items():
         parts = [one[name] for one in series if one.get(name)]
         if len(parts) > 1:
             summary = summarise_processes(parts, name, quantiles, confidence, seed)
             # `throughput` may be something else than one over the mean, as in the offline scenario.
             own = {key for key in summary.metrics if key in metrics and (_of_series(key, samples) or _inverse(said[0]))}
-            metrics.update({key: summary.metrics[key].as_dict() for key in summary.metrics if key in own})
+            if not reported:
+                metrics.update({key: summary.metrics[key].as_dict() for key in summary.metrics if key in own})
             warnings += summary.warnings
     load = _load([answer.response["load"] for answer in answers if answer.response.get("load")])
     return Joined(
@@ -87,6 +93,16 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
         load,
         tuple(_process(answer) for answer in answers),
     )
+
+
+def _level(value: object) -> float:
+    """Return a level of confidence; a program of others may call something else so."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1
+    return float(value) if known else 0.95  # type: ignore[arg-type]
+
+
+def _seed(value: object) -> int:
+    return value if isinstance(value, int) else 1
 
 
 def _once_each(values: Sequence[float], said: Mapping[str, Any]) -> dict[str, Any]:
