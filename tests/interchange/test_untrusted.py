@@ -102,6 +102,14 @@ def test_deep_nesting_and_huge_products_are_refused(tmp_path: Path) -> None:
     assert "1000000000000 choices of parameters" in imported.failures[0].error.message
 
 
+def test_a_long_line_of_blanks_in_a_summary_is_passed_over(tmp_path: Path) -> None:
+    """A pattern that tries every way to part the blanks would not come to an end."""
+    path = write(tmp_path / "mlperf_log_summary.txt", SUMMARY.replace("\n\n", f"\n{' ' * 200_000}\n", 1))
+    plain = write(tmp_path / "plain" / "mlperf_log_summary.txt", SUMMARY)
+    found, wanted = (import_into(tmp_path, each).added[0].document for each in (path, plain))
+    assert {**found, "source": None} == {**wanted, "source": None}
+
+
 def test_logs_of_other_names_in_one_folder_are_all_read(tmp_path: Path) -> None:
     for name in ("monday.txt", "tuesday.txt"):
         write(tmp_path / "logs" / name, SUMMARY.replace("SUT name : board", f"SUT name : {name}"))

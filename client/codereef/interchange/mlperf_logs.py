@@ -23,7 +23,6 @@ MARK = ":::MLLOG"
 REPORTER = "MLPerf LoadGen"
 ACCURACY = "AccuracyOnly"
 
-_LINE = re.compile(r"^(\s*)([^:=][^:]*?)\s*:\s*(.*?)\s*$")
 _STATISTIC = re.compile(r"^(Min|Max|Mean) latency \(ns\)$")
 _PERCENTILE = re.compile(r"^(\d+(?:\.\d+)?) percentile latency \(ns\)$")
 _RATES = {
@@ -128,12 +127,11 @@ def read_summary(content: Content) -> Log:
     per_query, last, advice = "", 0, False
     for last, section, line in _sections(text):
         advice = section == "MLPerf Results Summary" and (advice or line.strip() in _ADVICE)
-        found = _LINE.match(line)
-        if advice or not found:
+        key, colon, value = (part.strip() for part in line.partition(":"))
+        if advice or not colon or not key or key.startswith("="):
             if advice and line.strip() and line.strip() not in _ADVICE:
                 log.reasons.append(line.strip(" *"))
             continue
-        key, value = found[2].strip(), found[3]
         if key in ("Per-query latency", "Per-sample latency"):
             per_query = "query_" if key == "Per-query latency" else ""
             continue
