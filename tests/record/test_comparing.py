@@ -60,6 +60,16 @@ def test_a_result_without_samples_cannot_be_compared(tmp_path: Path) -> None:
         compare_results(result(tmp_path), result(tmp_path, (), action="run", status="crashed"))
 
 
+@pytest.mark.parametrize("wrong", [0, -0.01, 1e308, 10**400])
+def test_samples_that_are_no_times_are_refused_and_break_nothing(tmp_path: Path, wrong: float) -> None:
+    made = result(tmp_path, (), samples={"latency": {"unit": "s", "values": [wrong] * 30}})
+    for pair in ((made, result(tmp_path, series(1))), (result(tmp_path, series(1)), made)):
+        with pytest.raises(UsageError, match="latency samples that are no times"):
+            compare_results(*pair)
+        with pytest.raises(UsageError, match="latency samples that are no times"):
+            rank_results([*pair, result(tmp_path, series(2))])
+
+
 def test_what_differs_is_listed(tmp_path: Path) -> None:
     b = document(
         lock=lock_document("1.21.0"),

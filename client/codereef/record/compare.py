@@ -17,6 +17,7 @@ from codereef.record.stages import parting
 from codereef.record.summary import ACCURACY
 
 _NEWEST_RUNS = 10
+_LONGEST = 1e9  # seconds that a query may have taken; larger numbers have no sum
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def noise_floor(a: Result, b: Result, others: Iterable[Result]) -> tuple[float, 
             key=lambda result: result.document["started_at"],
         )
         found = [result.metric("latency_p50") for result in alike]
-        medians = [value for value in found if value is not None][-_NEWEST_RUNS:]
+        medians = [value for value in found if value is not None and value > 0][-_NEWEST_RUNS:]
         if len(medians) > 1:
             floor = max(floor, max(medians) / min(medians) - 1)
             runs = max(runs, len(medians))
@@ -146,12 +147,17 @@ def series_by_process(result: Result, name: str = "latency") -> list[list[float]
     """Return the raw samples of a series, one list a process; a single list where the result names no processes.
 
     Raises:
-        UsageError: there are no such samples.
+        UsageError: there are no such samples, or they are no times, as in a file that somebody made.
     """
     samples = result.document["samples"].get(name, {}).get("values")
     if not samples:
         raise UsageError(
             f"Result {result.short} has no {name} samples ({result.document['action']}, {result.document['status']}).",
+            hint="Compare results of `cr benchmark`.",
+        )
+    if not all(0 < value < _LONGEST for value in samples):
+        raise UsageError(
+            f"Result {result.short} has {name} samples that are no times: these are above 0 s and finite.",
             hint="Compare results of `cr benchmark`.",
         )
     values = [float(value) for value in samples]
