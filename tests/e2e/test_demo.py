@@ -151,6 +151,15 @@ def test_a_result_is_reproduced_from_its_lock(ready: Cr, measured: list[dict], t
     assert len(again["processes"]) == 7
 
 
+def test_a_result_is_reproduced_in_its_own_scenario(ready: Cr) -> None:
+    quick = ("-o", "max_seconds=0.2", "-o", "accuracy_limit=10", "--processes", "1", "--scenario", "offline")
+    chosen = ("-v", "format=onnx", "-v", "precision=fp32")
+    original = ready.json("benchmark", "demo-object-detection", *quick, *chosen)["results"][0]
+    judged = json.loads(ready("reproduce", original["id"][:12], "--offline", "--json", check=False).stdout)
+    assert not [check for check in judged["checks"] if check["what"] == "way of measuring"]
+    assert ready.json("show", judged["again"])["scenario"] == "offline"
+
+
 def test_a_graph_that_cannot_be_had_here_is_not_reproduced_and_names_the_node(
     ready: Cr, measured: list[dict], tmp_path: Path
 ) -> None:

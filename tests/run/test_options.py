@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from codereef.canonical import digest_of
 from codereef.errors import UsageError
 from codereef.lock.model import LockedFile, LockedNode
 from codereef.run.measure import comparability
@@ -213,3 +214,10 @@ def test_a_program_without_scenarios_decides_its_own() -> None:
     assert scenario_of(own, {"scenario": "batches-of-ten"}, None) == "batches-of-ten"
     with pytest.raises(UsageError, match="decides its own scenario"):
         scenario_of(own, {}, "server")
+
+
+def test_a_number_is_the_same_however_it_is_written() -> None:
+    declared = {"name": "p", "options": {"rate": {"type": "number", "default": 5, "summary": "Rate."}}}
+    ways = [merge_options(declared, {}, {}), merge_options(declared, {"options": {"rate": 5}}, {})]
+    ways += [merge_options(declared, {}, {"rate": text}) for text in ("5", "5.0", "5e0")]
+    assert len({digest_of(way) for way in ways}) == 1

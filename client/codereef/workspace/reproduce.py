@@ -16,6 +16,7 @@ from codereef.record.history import History, Result
 from codereef.record.reproduction import Check, Reproduction, judge
 from codereef.run.measure import measure
 from codereef.run.process import Update
+from codereef.run.request import parts_of
 from codereef.workspace.initialise import carry_out, make_plan
 from codereef.workspace.session import Session
 from codereef.workspace.wish import Wish
@@ -30,7 +31,7 @@ def reproduce(
     timeout: float | None = None,
     on_update: Callable[[Update], None] = lambda _: None,
 ) -> tuple[Reproduction, Result | None]:
-    """Build the graph of a result again, measure it with the same options, and judge.
+    """Build the graph of a result again, measure it with the same scenario and options, and judge.
 
     Args:
         session: the command's view.
@@ -70,14 +71,18 @@ def reproduce(
         return Reproduction(result.id, "", False, (Check("graph", False, reason),)), None
     ready = carry_out(session, plan, progress)
     history = History(session.home.results)
+    configuration = ready.lock.configurations[0]
+    # A program that decides its own scenario takes none.
+    asked = "scenarios" in parts_of(ready.lock, configuration, session.index).program.meta
     measured = measure(
         ready.lock,
-        ready.lock.configurations[0],
+        configuration,
         session.index,
         ready.installed,
         session.home,
         action=document["action"],
         given=_given(document["options"]),
+        scenario=document["scenario"] if asked else None,
         timeout=timeout,
         processes=len(document.get("processes", ())) or 1,
         on_update=on_update,
