@@ -20,6 +20,7 @@ from codereef.interchange.to_mlperf import NOTICE, write_submission
 from codereef.interchange.to_parquet import write_tables
 from codereef.interchange.to_phoronix import to_json, to_xml
 from codereef.record.history import Result, result_id
+from codereef.record.privacy import scrub
 
 from tests.interchange.files import import_into
 from tests.interchange.test_mlperf_import import LOADGEN
@@ -209,8 +210,9 @@ def real_log(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "mlperf_log_detail.txt").read_text(encoding="utf-8")
 
 
-def driven(log: str) -> Result:
-    return timed(load={"driver": "mlperf-loadgen", "version": "6", "valid": True, "log": log, "settings": {}})
+def driven(log: str, **changes: Any) -> Result:
+    load = {"driver": "mlperf-loadgen", "version": "6", "valid": True, "log": log, "settings": {}}
+    return timed(load=load, **changes)
 
 
 def test_a_log_of_loadgen_itself_is_written_unchanged(tmp_path: Path, real_log: str) -> None:
@@ -220,6 +222,16 @@ def test_a_log_of_loadgen_itself_is_written_unchanged(tmp_path: Path, real_log: 
     summary = (detail.parent / "mlperf_log_summary.txt").read_text(encoding="utf-8")
     values = {e["key"]: e["value"] for e in (json.loads(line[len(":::MLLOG") :]) for line in real_log.splitlines())}
     assert f"90.0th percentile latency (ns) : {values['result_90.00_percentile_latency_ns']}\n" in summary
+
+
+def test_a_log_without_the_paths_that_results_lose_is_still_a_log(tmp_path: Path, real_log: str) -> None:
+    kept = scrub(real_log)
+    assert kept != real_log  # it lists the sources of LoadGen
+    counts = [{"status": "ok", "counts": {}, "metrics": {}}] * 3
+    place = write_one(tmp_path / "out", driven(kept, processes=counts))
+    assert (place / "performance" / "run_1" / "mlperf_log_detail.txt").read_text(encoding="utf-8") == kept
+    readme = (place / "README.md").read_text(encoding="utf-8")
+    assert "LoadGen's own of the first of 3 processes, but for paths and names of the machine" in readme
 
 
 def check(folder: Path, tmp_path: Path) -> tuple[int, list[str]]:

@@ -42,7 +42,7 @@ class Program:
     """One execution of a measuring program.
 
     Args:
-        task: `object-detection` or `image-classification`.
+        task: one that `tasks.task_for` knows, such as `object-detection`.
         request: what to do.
         progress: where progress is said.
         response: filled in as far as it goes, so that a failure keeps what was measured before.

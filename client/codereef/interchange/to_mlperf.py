@@ -16,7 +16,7 @@ from typing import Any
 from codereef.canonical import pretty_json
 from codereef.disk import write_atomic
 from codereef.errors import NotFoundError, UsageError
-from codereef.interchange.mlperf_logs import DETAIL, SUMMARY, read_detail
+from codereef.interchange.mlperf_logs import DETAIL, MARK, SUMMARY, read_detail
 from codereef.interchange.source import Content, Source
 from codereef.interchange.to_mlperf_logs import (
     LOADGEN,
@@ -166,9 +166,10 @@ def _write_result(result: Result, place: Path) -> list[str]:
     d, said = result.document, []
     log = own_log(result)
     if log is not None:
-        # As LoadGen wrote it, to the byte.
         text, entries = log, _parsed(log)
-        said.append("The detail log is LoadGen's own, unchanged.")
+        count = len(d.get("processes", ()))
+        of = f" of the first of {count} processes" if count > 1 else ""
+        said.append(f"The detail log is LoadGen's own{of}, but for paths and names of the machine.")
     else:
         entries = performance_entries(result)
         text = detail_text(entries)
@@ -195,9 +196,8 @@ def _parsed(log: str) -> dict[str, Any]:
     read_detail(Content(source, log.encode("utf-8")))  # refuses one that is damaged
     entries: dict[str, Any] = {}
     for line in log.splitlines():
-        _, marker, data = line.partition(":::MLLOG")
-        if marker:
-            entry = json.loads(data)
+        if line.startswith(MARK):
+            entry = json.loads(line[len(MARK) :])
             entries.setdefault(entry["key"], entry["value"])
     return {"sut_name": "", "result_validity": "INVALID", "loadgen_version": "", **entries}
 

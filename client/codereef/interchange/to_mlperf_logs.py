@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes logs in the form of MLPerf LoadGen from a result.
 
-A result that LoadGen itself measured holds its detail log, which is written out as it is. Of any other result the
-log is made here, with the keys that the submission checker reads (its `parsers/loadgen_parser.py` and
-`checks/`): it says by `loadgen_version` that LoadGen did not write it, and settings that were not in force are not claimed.
+A result that LoadGen itself measured holds its detail log (of several processes that of the first), which is written
+out as it is there: without paths and names of the machine. Of any other result the log is made here, with the keys
+that the submission checker reads (its `parsers/loadgen_parser.py` and `checks/`): it says by `loadgen_version` that
+LoadGen did not write it, and settings that were not in force are not claimed.
 """
 
 from __future__ import annotations
