@@ -224,6 +224,17 @@ def test_an_autoencoder_finds_what_it_cannot_reconstruct(tmp_path: Path) -> None
     assert response["metrics"]["AUC"]["value"] == pytest.approx(roc_auc_score(truths, scores))
     assert response["metrics"]["pAUC"]["value"] == pytest.approx(roc_auc_score(truths, scores, max_fpr=0.1))
     assert 0.6 < response["metrics"]["AUC"]["value"] < 1
+    # Answers of the measured run, and those of the action `pitfalls`, are compared with their inputs too.
+    sampled = {"accuracy": "sampled", "stop": "count", "min_samples": 60, "max_samples": 60}
+    for action, options in (("benchmark", sampled), ("pitfalls", {})):
+        folder = tmp_path / action
+        folder.mkdir()
+        for name in ("model", "data"):
+            (folder / name).symlink_to(tmp_path / name)
+        request = {**request_for(folder, inputs, outputs, annotations), "action": action, "options": options}
+        status, again, _ = run(folder, "anomaly-detection", request)
+        assert status == 0, again.get("error")
+        assert again["metrics"]["AUC"]["value"] == pytest.approx(response["metrics"]["AUC"]["value"])
 
 
 def test_an_input_of_one_type_is_not_given_the_first_step_of_the_other(tmp_path: Path, mirror: Any) -> None:

@@ -90,7 +90,7 @@ class _Contender:
         # What the model is handed is the same: so is what it answers.
         answered = pipeline.invoke(feeds) if changed else outputs
         finish = self.after or pipeline.finish
-        self.task.add(item, finish(answered, geometry))
+        self.task.add(item, finish(answered, geometry, feeds))
 
     def distance(self) -> Optional[Metric]:
         """How far the tensors are off: None for a mistake of the outputs."""
@@ -222,7 +222,7 @@ def _over_images(
         progress.say("pitfalls", done, len(items), min(share, 1.0))
         right = pipeline.prepare(item)
         outputs = pipeline.invoke(right.feeds)
-        task.add(item, pipeline.finish(outputs, right.geometry))
+        task.add(item, pipeline.finish(outputs, right.geometry, right.feeds))
         for contender in contenders:
             if contender.failure:
                 continue

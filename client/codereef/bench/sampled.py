@@ -21,7 +21,7 @@ def score_answers(
     """Score answers of the measured run and say of how many the accuracy is."""
     for done, answer in enumerate(answers):
         progress.say("accuracy", done, len(answers))
-        task.add(answer.item, pipeline.finish(answer.outputs, answer.prepared.geometry))
+        task.add(answer.item, pipeline.finish(answer.outputs, answer.prepared.geometry, answer.prepared.feeds))
     progress.say("accuracy", len(answers), len(answers))
     if not answers:
         response.warnings.append("accuracy is not given: the run ended before one of the drawn queries was answered")
