@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codereef.bench.processes import combine_single, summarise_processes
+from codereef.bench.signs import Course, signs_of_processes
 from codereef.meta.schemas import problems
 from codereef.run.process import Answer
 
@@ -45,7 +46,7 @@ def sound(answer: Answer) -> bool:
     return not any(problem.path.startswith(parts) for problem in problems(document, "result"))
 
 
-def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
+def join(answers: Sequence[Answer], options: Mapping[str, Any], courses: Sequence[Course] = ()) -> Joined:
     """Join the answers of processes that were asked the same.
 
     A metric of a series (`latency_p90`, `latency_mean`) is computed anew from the series of all of them; of any
@@ -54,6 +55,7 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
     Args:
         answers: at least two, each `sound`, in the order they ran.
         options: options in force; `confidence` and `seed` are used where the program has them.
+        courses: of each process, readings of the clock and of the temperature while it was measured, where known.
     """
     confidence, seed = float(options.get("confidence", 0.95)), int(options.get("seed", 1))
     series = [{name: list(entry["values"]) for name, entry in answer.samples.items()} for answer in answers]
@@ -79,6 +81,8 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
             own = {key for key in summary.metrics if key in metrics and (_of_series(key, samples) or _inverse(said[0]))}
             metrics.update({key: summary.metrics[key].as_dict() for key in summary.metrics if key in own})
             warnings += summary.warnings
+            if name == "latency":
+                warnings += signs_of_processes([one.get(name, ()) for one in series], name, courses)
     load = _load([answer.response["load"] for answer in answers if answer.response.get("load")])
     return Joined(
         metrics,
