@@ -170,10 +170,10 @@ def run(
             tail.append(line.rstrip("\n"))
 
     readers = [threading.Thread(target=read_output, daemon=True), threading.Thread(target=read_errors, daemon=True)]
-    for reader in readers:
-        reader.start()
     status: Status = "ok"
     try:
+        for reader in readers:
+            reader.start()
         process.wait(timeout)
     except subprocess.TimeoutExpired:
         status = "timeout"
@@ -182,7 +182,8 @@ def run(
     finally:
         _end_group(process)
     for reader in readers:
-        reader.join(timeout=GRACE_SECONDS)
+        if reader.ident is not None:
+            reader.join(timeout=GRACE_SECONDS)
     if trouble:
         raise trouble[0]
     if status == "ok":
