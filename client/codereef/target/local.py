@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from codereef.errors import RunError
+from codereef.waiting import wait
 
 TAIL_LINES = 30
 GRACE_SECONDS = 3.0
@@ -174,7 +175,7 @@ def run(
     try:
         for reader in readers:
             reader.start()
-        process.wait(timeout)
+        wait(process, timeout)
     except subprocess.TimeoutExpired:
         status = "timeout"
     except KeyboardInterrupt:
@@ -225,7 +226,7 @@ def _end_group(process: subprocess.Popen[str]) -> None:
         except (ProcessLookupError, PermissionError):
             break
         try:
-            process.wait(GRACE_SECONDS)
+            wait(process, GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             continue
     process.wait()
