@@ -177,6 +177,20 @@ class Observation:
             "ticks": _gained_ticks([(a.ticks, b.ticks) for a, b in spans]),
         }
 
+    def course(self, phase: object) -> tuple[list[float], list[float]]:
+        """Return the readings of the fastest clock (kHz) and of the hottest sensor (degrees) in one phase, in order.
+
+        Args:
+            phase: `phase` of the response of one measured process; nothing is returned where it makes no sense.
+        """
+        known = _phases([phase]) if isinstance(phase, Mapping) else []
+        inside = [s for s in self._samples.values if any(p.begin <= s.time <= p.end for p in known)]
+        heat = [[value for value in s.celsius if value is not None] for s in inside]
+        return (
+            [float(s.fastest_khz) for s in inside if s.fastest_khz is not None],
+            [max(values) for values in heat if values],
+        )
+
     def _temperatures(self, inside: Sequence[Sample]) -> object:
         found = [
             {

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shlex
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from codereef import waiting
 from codereef.disk import storing
 from codereef.errors import CancelledError, CrError, InstallError, StorageError
 from codereef.store.locks import inherited
@@ -33,7 +33,6 @@ Process = subprocess.Popen[bytes] | confined.Confined
 
 TAIL_LINES = 30
 _LOG_LIMIT = 16 << 20  # a command gone wild must not fill the disk with its log
-_MOST_MS = 2**31 - 1  # that poll takes
 _GRACE = 2.0  # seconds between the request to end and the end
 _PREFIXES = (
     "PYTHONPATH",
@@ -172,24 +171,7 @@ def shown(command: Sequence[str]) -> str:
 
 
 def _wait(process: Process, timeout: float | None) -> int:
-    """Wait for a process as `Popen.wait` does, which with a limit asks again and again: here the kernel tells it.
-
-    Raises:
-        subprocess.TimeoutExpired: it has not ended.
-    """
-    if isinstance(process, subprocess.Popen) and timeout is not None and process.returncode is None:
-        # Where there is no such thing (not Linux, an old kernel), it is asked again and again.
-        with contextlib.suppress(OSError, AttributeError):
-            handle = os.pidfd_open(process.pid)
-            try:
-                ready = select.poll()
-                ready.register(handle, select.POLLIN)
-                if ready.poll(min(timeout * 1000, _MOST_MS)):
-                    return process.wait()
-            finally:
-                os.close(handle)
-            raise subprocess.TimeoutExpired(process.args, timeout)
-    return process.wait(timeout)
+    return waiting.wait(process, timeout) if isinstance(process, subprocess.Popen) else process.wait(timeout)
 
 
 def _end_group(process: Process) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codereef import __version__
+from codereef.bench.signs import Course
 from codereef.install.execute import component_of
 from codereef.lock.model import Lock, LockedConfiguration, to_document
 from codereef.meta.schemas import problems
@@ -49,6 +50,7 @@ def result_document(
     machine: Machine,
     answers: Sequence[Answer],
     options: Mapping[str, Any],
+    courses: Sequence[Course] = (),
 ) -> dict[str, Any]:
     """Return the result of a run, but for what only the caller knows: action, scenario, options, times, state.
 
@@ -60,12 +62,13 @@ def result_document(
         machine: where it ran.
         answers: of its processes, in the order they ran; the last one may have failed.
         options: options in force.
+        courses: of each process, readings of the clock and of the temperature while it was measured, where known.
     """
     graph = lock.restricted(configuration)
     last = answers[-1]
     wrong = next((answer for answer in answers if not sound(answer)), None)
     first = wrong or answers[0]
-    joined = join(answers, options) if len(answers) > 1 and wrong is None else _alone(first)
+    joined = join(answers, options, courses) if len(answers) > 1 and wrong is None else _alone(first)
     document: dict[str, Any] = {
         "format": "codereef-result/1",
         "status": last.status,

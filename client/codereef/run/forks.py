@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codereef.bench.processes import combine_single, summarise_processes
+from codereef.bench.signs import Course, signs_of_processes
 from codereef.meta.schemas import problems
 from codereef.run.process import Answer
 
@@ -47,7 +48,7 @@ def sound(answer: Answer) -> bool:
     return not any(problem.path.startswith(parts) for problem in problems(document, "result"))
 
 
-def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
+def join(answers: Sequence[Answer], options: Mapping[str, Any], courses: Sequence[Course] = ()) -> Joined:
     """Join the answers of processes that were asked the same.
 
     A metric of a series (`latency_p90`, `latency_mean`) is computed anew from the series of all of them; of any
@@ -57,6 +58,7 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
     Args:
         answers: at least two, each `sound`, in the order they ran.
         options: options in force; `confidence` (0 to 1) and `seed` are used where the program has them.
+        courses: of each process, readings of the clock and of the temperature while it was measured, where known.
     """
     confidence, seed = _level(options.get("confidence")), _seed(options.get("seed"))
     reported = any(answer.response.get("load", {}).get("driver") == _LOADGEN for answer in answers)
@@ -85,6 +87,8 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any]) -> Joined:
             if not reported:
                 metrics.update({key: summary.metrics[key].as_dict() for key in summary.metrics if key in own})
             warnings += summary.warnings
+            if name == "latency":
+                warnings += signs_of_processes([one.get(name, ()) for one in series], name, courses)
     load = _load([answer.response["load"] for answer in answers if answer.response.get("load")])
     return Joined(
         metrics,

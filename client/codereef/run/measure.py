@@ -180,7 +180,8 @@ def measure(
     after = machine_state()
     phases = [phase for answer in answers if isinstance(phase := answer.response.get("phase"), dict)]
     during = scrubbed(observation.during(phases))
-    document = result_document(lock, index, configuration, parts, machine, answers, options)
+    courses = [observation.course(answer.response.get("phase")) for answer in answers]
+    document = result_document(lock, index, configuration, parts, machine, answers, options, courses)
     said = document.get("load", {}).get("settings", {}).get("scenario")
     if isinstance(said, str) and "scenarios" not in parts.program.meta:
         scenario = said  # A program that decides its own scenario says which.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from codereef.errors import RunError
+from codereef.waiting import wait
 
 TAIL_LINES = 30
 GRACE_SECONDS = 3.0
@@ -170,11 +171,11 @@ def run(
             tail.append(line.rstrip("\n"))
 
     readers = [threading.Thread(target=read_output, daemon=True), threading.Thread(target=read_errors, daemon=True)]
-    for reader in readers:
-        reader.start()
     status: Status = "ok"
     try:
-        process.wait(timeout)
+        for reader in readers:
+            reader.start()
+        wait(process, timeout)
     except subprocess.TimeoutExpired:
         status = "timeout"
     except KeyboardInterrupt:
@@ -182,7 +183,8 @@ def run(
     finally:
         _end_group(process)
     for reader in readers:
-        reader.join(timeout=GRACE_SECONDS)
+        if reader.ident is not None:
+            reader.join(timeout=GRACE_SECONDS)
     if trouble:
         raise trouble[0]
     if status == "ok":
@@ -224,7 +226,7 @@ def _end_group(process: subprocess.Popen[str]) -> None:
         except (ProcessLookupError, PermissionError):
             break
         try:
-            process.wait(GRACE_SECONDS)
+            wait(process, GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             continue
     process.wait()

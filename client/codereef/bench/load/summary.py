@@ -27,17 +27,18 @@ def headline(plan: Plan) -> str:
     return "throughput" if plan.quantile is None else f"latency_p{plan.quantile * 100:g}"
 
 
-def summarise(plan: Plan, driven: Driven, seconds: Sequence[float]) -> statistics.LatencySummary:
+def summarise(plan: Plan, driven: Driven, seconds: Sequence[float], alone: bool = True) -> statistics.LatencySummary:
     """Metrics of a load and what a reader must be warned of.
 
     Args:
         plan: what was asked for.
         driven: what came of it.
         seconds: the samples, in seconds.
+        alone: whether no other process shares the measurement; else what the samples show is said of all together.
     """
     options = plan.options
     summary = statistics.summarise_latency(seconds, options.confidence, options.seed)
-    metrics, warnings = dict(summary.metrics), list(summary.warnings)
+    metrics, warnings = dict(summary.metrics), list(summary.warnings if alone else ())
     metrics["throughput"] = _throughput(plan, driven, metrics["throughput"])
     if plan.scenario == OFFLINE:
         metrics = {"throughput": metrics["throughput"]}
