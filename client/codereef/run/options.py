@@ -57,7 +57,7 @@ def _check(name: str, value: Any, declared: Mapping[str, Any]) -> Any:
     if values is not None and value not in values:
         raise UsageError(f"Option {name}: `{value}` is not one of {', '.join(values)}.", hint=declared["summary"])
     # 5 in a cr.json and 5 of a user are one number, also in a digest, which tells 5 from 5.0.
-    return float(value) if kind == "number" else value
+    return float(value) if kind == "number" and isinstance(value, int) else value
 
 
 def merge_options(program: Mapping[str, Any], action: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:

@@ -51,13 +51,11 @@ class Wanted:
         images: how many images; 0 is as many as about a minute allows.
         options: of the program, as text by name.
         timeout: seconds; the program's own limit where it is None.
-        memory_limit: bytes of address space; None for no limit.
     """
 
     images: int
     options: Mapping[str, str]
     timeout: float | None = None
-    memory_limit: int | None = None
 
 
 def find_pitfalls(
@@ -77,7 +75,7 @@ def find_pitfalls(
         index: the components.
         installed: where everything is.
         home: the client's home.
-        wanted: images, options and limits.
+        wanted: images, options and time.
         on_update: is told how far it has come, from another thread.
 
     Raises:
@@ -94,7 +92,6 @@ def find_pitfalls(
         action="pitfalls",
         given={**wanted.options, "accuracy_limit": str(wanted.images)},
         timeout=wanted.timeout,
-        memory_limit=wanted.memory_limit,
         on_update=on_update,
     )
     result = measured.document

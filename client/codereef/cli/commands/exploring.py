@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import FILE, read_variants, session, solution_argument
+from codereef.cli.commands.shared import (
+    FILE,
+    configurations_option,
+    memory_option,
+    program_option,
+    read_variants,
+    session,
+    solution_argument,
+    timeout_option,
+)
 from codereef.cli.edge import key_values, note, print_json, shared_options, table
 from codereef.cli.progress import TerminalProgress, left
 
@@ -129,21 +138,10 @@ def _place(exploration: Exploration) -> str:
 @click.option(
     "--budget", type=click.FloatRange(min=1, max=1e8), metavar="SECONDS", help="Measuring time that halving may spend."
 )
-@click.option(
-    "-v", "--variant", "variants", multiple=True, metavar="NAME=VALUE[,VALUE]", help="Only these configurations."
-)
-@click.option(
-    "-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="Option of the program, for every point."
-)
-@click.option(
-    "--timeout", type=click.FloatRange(min=0.1, max=1e7), metavar="SECONDS", help="Time one measurement may take."
-)
-@click.option(
-    "--memory-limit",
-    type=click.FloatRange(min=64, max=1e9),
-    metavar="MB",
-    help="Address space one measurement may use, in MB.",
-)
+@configurations_option("Only these configurations.")
+@program_option("Option of the program, for every point.")
+@timeout_option("Time one measurement may take.")
+@memory_option("Address space one measurement may use, in MB.")
 @click.option(
     "--resume",
     is_flag=False,

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import FILE, complete_component, read_variants, session, variant_option
+from codereef.cli.commands.shared import (
+    FILE,
+    complete_component,
+    directory_option,
+    read_variants,
+    session,
+    variant_option,
+)
 from codereef.cli.edge import note, shared_options
 
 if TYPE_CHECKING:
@@ -50,14 +57,7 @@ _SUBMITTER = "unofficial"
 @click.option("--division", type=click.Choice(["open", "closed"]), help="Of mlperf: the division; open by default.")
 @click.option("--target", metavar="TRIPLE", help="Which target's graph of the lock; this machine's by default.")
 @variant_option
-@click.option(
-    "-C",
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    show_default="here",
-    help="Folder that holds the solution's folder.",
-)
+@directory_option
 @shared_options
 def export(
     solution: str | None,

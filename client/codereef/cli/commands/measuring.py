@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import CLAIM_HEAD, FILE, claim_cells, read_variants, session, solution_argument
+from codereef.cli.commands.shared import (
+    CLAIM_HEAD,
+    FILE,
+    claim_cells,
+    configurations_option,
+    memory_option,
+    program_option,
+    read_variants,
+    session,
+    solution_argument,
+    timeout_option,
+)
 from codereef.cli.edge import key_values, note, print_json, shared_options
 
 if TYPE_CHECKING:
@@ -26,34 +37,10 @@ SHOWN_COUNT = 10
 
 def _options(command: Any) -> Any:
     for option in (
-        click.option(
-            "--memory-limit",
-            type=click.FloatRange(min=64, max=1e9),
-            metavar="MB",
-            help="Address space the program may use, in MB.",
-        ),
-        click.option(
-            "--timeout",
-            type=click.FloatRange(min=0.1, max=1e7),
-            metavar="SECONDS",
-            help="Time each process may take.",
-        ),
-        click.option(
-            "-o",
-            "--option",
-            "options",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Option of the program; `cr show program:NAME` lists them.",
-        ),
-        click.option(
-            "-v",
-            "--variant",
-            "variants",
-            multiple=True,
-            metavar="NAME=VALUE[,VALUE]",
-            help="Only these configurations of the lock.",
-        ),
+        memory_option("Address space the program may use, in MB."),
+        timeout_option("Time each process may take."),
+        program_option(),
+        configurations_option("Only these configurations of the lock."),
     ):
         command = option(command)
     return command

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codereef.cli.commands.shared import FILE, complete_component, read_variants, session
+from codereef.cli.commands.shared import (
+    FILE,
+    complete_component,
+    configurations_option,
+    directory_option,
+    program_option,
+    read_variants,
+    session,
+    timeout_option,
+)
 from codereef.cli.edge import key_values, note, print_json, shared_options, table
 
 if TYPE_CHECKING:
@@ -27,42 +36,16 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 )
 @click.argument("name", metavar="MODEL-OR-SOLUTION", shell_complete=_complete)
 @click.argument("solution", required=False, default="", shell_complete=complete_component("solution"))
-@click.option(
-    "-C",
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    show_default="here",
-    help="Folder that holds the solution's folder.",
-)
-@click.option(
-    "-v",
-    "--variant",
-    "variants",
-    multiple=True,
-    metavar="NAME=VALUE[,VALUE]",
-    help="Only these configurations of the lock; without it, the first.",
-)
+@directory_option
+@configurations_option("Only these configurations of the lock; without it, the first.")
 @click.option(
     "--images",
     type=click.IntRange(min=1),
     metavar="N",
     help="The first N images of the dataset; without it, as many as about a minute allows.",
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Option of the program; `cr show program:NAME` lists them.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0.1, max=1e7),
-    metavar="SECONDS",
-    help="Time one configuration may take.",
-)
+@program_option()
+@timeout_option("Time one configuration may take.")
 @click.option("--plot", type=FILE, help="Save a plot as SVG; of one configuration only.")
 @click.option("--output", type=FILE, help="Save everything as JSON.")
 @shared_options

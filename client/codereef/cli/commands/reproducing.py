@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codereef.cli.commands.shared import complete_result, session
+from codereef.cli.commands.shared import complete_result, session, timeout_option
 from codereef.cli.edge import note, print_json, shared_options
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 )
 @click.argument("result", shell_complete=complete_result)
 @click.option("--offline", is_flag=True, help="Use no network.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0.1, max=1e7), metavar="SECONDS", help="Time each process may take."
-)
+@timeout_option("Time each process may take.")
 @click.option(
     "-C",
     "--directory",

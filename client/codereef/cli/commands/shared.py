@@ -103,17 +103,42 @@ def complete_result(_ctx: click.Context, _param: click.Parameter, incomplete: st
     ]
 
 
+#: --directory, for commands that look for the solution's folder.
+directory_option = click.option(
+    "-C",
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="here",
+    help="Folder that holds the solution's folder.",
+)
+
+
 def solution_argument(command: Command) -> Command:
     """Give a command its SOLUTION argument and --directory."""
-    command = click.option(
-        "-C",
-        "--directory",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path(),
-        show_default="here",
-        help="Folder that holds the solution's folder.",
-    )(command)
-    return click.argument("solution", shell_complete=_complete_solution)(command)
+    return click.argument("solution", shell_complete=_complete_solution)(directory_option(command))
+
+
+def configurations_option(what: str) -> Callable[[Command], Command]:
+    """Return --variant of commands that choose among the configurations of a lock."""
+    return click.option("-v", "--variant", "variants", multiple=True, metavar="NAME=VALUE[,VALUE]", help=what)
+
+
+def program_option(
+    what: str = "Option of the program; `cr show program:NAME` lists them.",
+) -> Callable[[Command], Command]:
+    """Return --option, which is handed to the program."""
+    return click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help=what)
+
+
+def timeout_option(what: str) -> Callable[[Command], Command]:
+    """Return --timeout of what runs a program."""
+    return click.option("--timeout", type=click.FloatRange(min=0.1, max=1e7), metavar="SECONDS", help=what)
+
+
+def memory_option(what: str) -> Callable[[Command], Command]:
+    """Return --memory-limit of what runs a program."""
+    return click.option("--memory-limit", type=click.FloatRange(min=64, max=1e9), metavar="MB", help=what)
 
 
 def _complete_solution(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
