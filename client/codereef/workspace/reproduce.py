@@ -14,8 +14,9 @@ from codereef.install.progress import Progress
 from codereef.lock.model import FILE_NAME
 from codereef.record.history import History, Result
 from codereef.record.reproduction import Check, Reproduction, judge
-from codereef.run.measure import measure
+from codereef.run.measure import Order, measure
 from codereef.run.process import Update
+from codereef.run.request import parts_of
 from codereef.workspace.initialise import carry_out, make_plan
 from codereef.workspace.session import Session
 from codereef.workspace.wish import Wish
@@ -70,17 +71,18 @@ def reproduce(
         return Reproduction(result.id, "", False, (Check("graph", False, reason),)), None
     ready = carry_out(session, plan, progress)
     history = History(session.home.results)
-    measured = measure(
-        ready.lock,
-        ready.lock.configurations[0],
-        session.index,
-        ready.installed,
-        session.home,
-        action=document["action"],
-        given=_given(document["options"]),
+    configuration = ready.lock.configurations[0]
+    program = parts_of(ready.lock, configuration, session.index).program.meta
+    order = Order(
+        document["action"],
+        _given(document["options"]),
+        # A program that decides its own scenario takes none.
+        scenario=document["scenario"] if "scenarios" in program else None,
         timeout=timeout,
         processes=len(document.get("processes", ())) or 1,
-        on_update=on_update,
+    )
+    measured = measure(
+        ready.lock, configuration, session.index, ready.installed, session.home, order, on_update=on_update
     )
     if measured.document["status"] == "interrupted":
         raise CancelledError("It was interrupted before it could be judged.", hint="Run the same command again.")
