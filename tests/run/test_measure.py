@@ -19,7 +19,7 @@ from codereef.lock.model import Lock, environment_key
 from codereef.meta.schemas import problems
 from codereef.record.history import History
 from codereef.repo.index import Index
-from codereef.run.measure import Measured, measure
+from codereef.run.measure import Measured, Order, measure, measure_all
 from codereef.run.process import Update
 from codereef.solve.candidates import Request
 
@@ -71,8 +71,9 @@ def measured(tmp_path: Path, code: str, program_keys: dict[str, Any] | None = No
     """Measure with a program of this code; whatever comes of it must be a result that can be kept."""
     keys = {"options": OPTIONS, **(program_keys or {})}
     lock, index, installed = world(tmp_path, code, **keys)
-    arguments: dict[str, Any] = {"action": "benchmark", "given": {}, **more}
-    done = measure(lock, lock.configurations[0], index, installed, Home(tmp_path / "home"), **arguments)
+    apart = {name: more.pop(name) for name in ("meter", "on_update") if name in more}
+    order = Order(**{"action": "benchmark", "given": {}, **more})
+    done = measure(lock, lock.configurations[0], index, installed, Home(tmp_path / "home"), order, **apart)
     assert problems(json.loads(json.dumps(done.document)), "result") == []
     assert History(tmp_path / "results").add(done.document).id
     return done
@@ -253,6 +254,54 @@ def test_a_graph_without_an_interpreter_cannot_run(tmp_path: Path) -> None:
             Index(tuple(components)),
             Installed({}, {}, ()),
             Home(tmp_path),
-            action="run",
-            given={},
+            Order("run", {}),
         )
+
+
+def in_turns(tmp_path: Path, code: str, *, interleave: bool, processes: int = 2) -> list[tuple[int, Measured]]:
+    lock, index, installed = world(tmp_path, HEAD_OF_TURNS + code, OPTIONS)
+    both = [lock.configurations[0]] * 2
+    order = Order("benchmark", {}, processes=processes)
+    return list(measure_all(lock, both, index, installed, Home(tmp_path / "home"), order, interleave=interleave))
+
+
+#: Each process writes when it ran into a series of its own.
+HEAD_OF_TURNS = (
+    "GOOD = " + repr(GOOD) + "\n"
+    "GOOD['samples'] = {'when': {'unit': 's', 'values': [time.monotonic()]}}\n"
+    "(out / 'response.json').write_text(json.dumps(GOOD))\n"
+)
+
+
+def moments(measured: Measured) -> list[float]:
+    values: list[float] = measured.document["samples"]["when"]["values"]
+    return values
+
+
+def test_configurations_follow_each_other_or_take_turns(tmp_path: Path) -> None:
+    (_, first), (_, second) = in_turns(tmp_path, "", interleave=False)
+    assert max(moments(first)) < min(moments(second))
+    (_, first), (_, second) = in_turns(tmp_path, "", interleave=True)
+    a, b = moments(first), moments(second)
+    assert a[0] < b[0] < a[1] < b[1]
+    # Overlapping times tell `cr compare` that they took turns.
+    assert first.document["started_at"] <= second.document["ended_at"]
+
+
+def test_one_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+    once = "mark = pathlib.Path(sys.argv[0]).with_name('mark')\nif not mark.exists():\n    mark.touch(); os.abort()\n"
+    (_, first), (_, second) = in_turns(tmp_path, once, interleave=True)
+    assert (first.document["status"], second.document["status"]) == ("crashed", "ok")
+    assert len(second.document["processes"]) == 2
+
+
+def test_an_interrupt_keeps_what_every_configuration_has(tmp_path: Path) -> None:
+    third = (
+        "mark = pathlib.Path(sys.argv[0]).with_name('count')\n"
+        "n = int(mark.read_text()) if mark.exists() else 0\nmark.write_text(str(n + 1))\n"
+        "import signal\nif n == 2: os.kill(os.getppid(), signal.SIGINT); time.sleep(60)\n"
+    )
+    (_, first), (_, second) = in_turns(tmp_path, third, interleave=True)
+    assert (first.document["status"], second.document["status"]) == ("interrupted", "interrupted")
+    assert len(moments(second)) == 1 and "after 1 of 2 processes" in second.document["error"]
+    assert problems(json.loads(json.dumps(second.document)), "result") == []

@@ -10,7 +10,7 @@ import pytest
 from codereef.canonical import digest_of
 from codereef.errors import UsageError
 from codereef.lock.model import LockedFile, LockedNode
-from codereef.run.measure import comparability
+from codereef.run.measurement import comparability
 from codereef.run.options import merge_options, scenario_of
 from codereef.run.request import Parts
 

@@ -238,6 +238,12 @@ class TerminalProgress:
             self._board.text = text
             self._draw()
 
+    def pause(self) -> None:
+        """Leave the terminal to others until the next status."""
+        with self._lock:
+            self._board.text = ""
+            self._erase()
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._closed.set()

@@ -13,7 +13,7 @@ from codereef.home import Home
 from codereef.install.execute import Installed
 from codereef.lock.model import Lock
 from codereef.repo.index import Index
-from codereef.run.measure import measure
+from codereef.run.measure import Order, measure
 from codereef.run.process import Update
 
 
@@ -67,11 +67,8 @@ class Here:
                     self.index,
                     self.installed,
                     self.home,
-                    action="benchmark",
-                    given=job.given,
-                    timeout=self.timeout,
-                    memory_limit=self.memory,
-                    processes=1,  # A repetition is a process; rounds over all points are what repeats.
+                    # A repetition is a process; rounds over all points are what repeats.
+                    Order("benchmark", job.given, timeout=self.timeout, memory_limit=self.memory, processes=1),
                     on_update=lambda update: on_update(job, update),
                 )
         except RunError as error:

@@ -17,7 +17,7 @@ from codereef.errors import CrError, LockError, RunError
 from codereef.explore.jobs import alone, graph_of
 from codereef.explore.values import listed
 from codereef.home import Home
-from codereef.run.measure import measure
+from codereef.run.measure import Order, measure
 from codereef.workspace.initialise import open_workspace
 from codereef.workspace.session import Session
 
@@ -78,11 +78,8 @@ def _measured(session: Session, order: Mapping[str, Any]) -> dict[str, Any]:
         session.index,
         installed,
         session.home,
-        action="benchmark",
-        given=order["given"],
-        timeout=order["timeout"],
-        memory_limit=order["memory"],
-        processes=1,  # A repetition is a process; rounds over all points are what repeats.
+        # A repetition is a process; rounds over all points are what repeats.
+        Order("benchmark", order["given"], timeout=order["timeout"], memory_limit=order["memory"], processes=1),
     )
     return {"document": measured.document, "seconds": time.monotonic() - begun}
 

@@ -18,7 +18,7 @@ from codereef.lock.model import Lock, LockedConfiguration
 from codereef.meta.schemas import problems
 from codereef.record.privacy import scrub
 from codereef.repo.index import Index
-from codereef.run.measure import measure
+from codereef.run.measure import Order, measure
 from codereef.run.process import Update
 
 FORMAT = "codereef-pitfalls/1"
@@ -89,9 +89,11 @@ def find_pitfalls(
         index,
         installed,
         home,
-        action="pitfalls",
-        given={**wanted.options, "accuracy_limit": str(wanted.images)},
-        timeout=wanted.timeout,
+        Order(
+            "pitfalls",
+            {**wanted.options, "accuracy_limit": str(wanted.images)},
+            timeout=wanted.timeout,
+        ),
         on_update=on_update,
     )
     result = measured.document

@@ -14,7 +14,7 @@ from codereef.install.progress import Progress
 from codereef.lock.model import FILE_NAME
 from codereef.record.history import History, Result
 from codereef.record.reproduction import Check, Reproduction, judge
-from codereef.run.measure import measure
+from codereef.run.measure import Order, measure
 from codereef.run.process import Update
 from codereef.run.request import parts_of
 from codereef.workspace.initialise import carry_out, make_plan
@@ -31,7 +31,7 @@ def reproduce(
     timeout: float | None = None,
     on_update: Callable[[Update], None] = lambda _: None,
 ) -> tuple[Reproduction, Result | None]:
-    """Build the graph of a result again, measure it with the same scenario and options, and judge.
+    """Build the graph of a result again, measure it with the same options, and judge.
 
     Args:
         session: the command's view.
@@ -72,20 +72,17 @@ def reproduce(
     ready = carry_out(session, plan, progress)
     history = History(session.home.results)
     configuration = ready.lock.configurations[0]
-    # A program that decides its own scenario takes none.
-    asked = "scenarios" in parts_of(ready.lock, configuration, session.index).program.meta
-    measured = measure(
-        ready.lock,
-        configuration,
-        session.index,
-        ready.installed,
-        session.home,
-        action=document["action"],
-        given=_given(document["options"]),
-        scenario=document["scenario"] if asked else None,
+    program = parts_of(ready.lock, configuration, session.index).program.meta
+    order = Order(
+        document["action"],
+        _given(document["options"]),
+        # A program that decides its own scenario takes none.
+        scenario=document["scenario"] if "scenarios" in program else None,
         timeout=timeout,
         processes=len(document.get("processes", ())) or 1,
-        on_update=on_update,
+    )
+    measured = measure(
+        ready.lock, configuration, session.index, ready.installed, session.home, order, on_update=on_update
     )
     if measured.document["status"] == "interrupted":
         raise CancelledError("It was interrupted before it could be judged.", hint="Run the same command again.")

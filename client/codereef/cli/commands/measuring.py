@@ -25,7 +25,7 @@ from codereef.cli.edge import key_values, note, print_json, shared_options
 if TYPE_CHECKING:
     from codereef.lock.model import LockedConfiguration
     from codereef.record.history import Result
-    from codereef.run.measure import Measured
+    from codereef.run.measurement import Measured
     from codereef.run.process import Update
     from codereef.workspace.session import Session
 
@@ -85,69 +85,60 @@ def _measure(
     memory_limit: float | None,
     processes: int | None = None,
     scenario: str | None = None,
+    interleave: bool = False,
 ) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
     from codereef.cli.progress import TerminalProgress
     from codereef.errors import CancelledError
     from codereef.record.history import History, Result, result_id
-    from codereef.run.measure import measure
+    from codereef.run.measure import Order, measure_all
     from codereef.workspace.initialise import open_workspace
 
     current = session()
     _, lock, installed, _ = open_workspace(current, solution, directory)
     chosen = chosen_configurations(lock.configurations, read_variants(variants), current.host)
     history = History(current.home.results)
-    given = key_values(options, "--option")
-    done = []
-    for number, configuration in enumerate(chosen, 1):
-        name = f"[{number}/{len(chosen)}] {configuration.id}" if len(chosen) > 1 else configuration.id
-        progress = TerminalProgress()
+    limit = int(memory_limit * 1e6) if memory_limit else None
+    order = Order(action, key_values(options, "--option"), scenario, timeout, limit, processes)
+    names = [f"[{i}/{len(chosen)}] {c.id}" if len(chosen) > 1 else c.id for i, c in enumerate(chosen, 1)]
+    progress = TerminalProgress()
 
-        def show(update: Update, name: str = name, progress: TerminalProgress = progress) -> None:
-            share = f" {update.fraction * 100:.0f} %" if update.fraction is not None else ""
-            progress.status(
-                f"{name}: {update.phase}{share}"
-                + (f", {update.done}" + (f" of {update.total}" if update.total else "") if update.done else "")
-            )
-
-        try:
-            measured = measure(
-                lock,
-                configuration,
-                current.index,
-                installed,
-                current.home,
-                action=action,
-                given=given,
-                scenario=scenario,
-                timeout=timeout,
-                memory_limit=int(memory_limit * 1e6) if memory_limit else None,
-                processes=processes,
-                on_update=show,
-            )
-        finally:
-            progress.close()
-        # A run shows predictions; only what was measured belongs into the history.
-        result = (
-            Result(result_id(measured.document), measured.document)
-            if action == "run"
-            else history.add(measured.document)
+    def show(number: int, update: Update) -> None:
+        share = f" {update.fraction * 100:.0f} %" if update.fraction is not None else ""
+        progress.status(
+            f"{names[number]}: {update.phase}{share}"
+            + (f", {update.done}" + (f" of {update.total}" if update.total else "") if update.done else "")
         )
-        done.append((configuration, measured, result))
-        if result.document["status"] == "interrupted":
-            raise CancelledError(
-                f"Interrupted; what was measured of {configuration.id} is kept as {result.short}.",
-                hint="Run the same command again.",
-            )
-        if result.document["status"] == "ok":
-            note(f"{name}: done" + ("" if action == "run" else f", result {result.short}"))
-        else:
-            note(
-                click.style(f"{name}: {result.document['status']}", fg="red")
-                + f", {result.document.get('error', '')} (result {result.short})"
-            )
-            for line in measured.tail[-5:]:
-                note(f"    {line}")
+
+    done: list[tuple[LockedConfiguration, Measured, Result]] = []
+    try:
+        for number, measured in measure_all(
+            lock, chosen, current.index, installed, current.home, order, interleave=interleave, on_update=show
+        ):
+            document = measured.document
+            # A run shows predictions; only what was measured belongs into the history.
+            result = Result(result_id(document), document) if action == "run" else history.add(document)
+            done.append((chosen[number], measured, result))
+            progress.pause()
+            _say(names[number], action, measured, result)
+    finally:
+        progress.close()
+    stopped = [(c, r) for c, _, r in done if r.document["status"] == "interrupted"]
+    if stopped:
+        kept = "; ".join(f"{c.id} as {r.short}" for c, r in stopped)
+        raise CancelledError(f"Interrupted; what was measured is kept: {kept}.", hint="Run the same command again.")
     return current, done
+
+
+def _say(name: str, action: str, measured: Measured, result: Result) -> None:
+    """Tell that a configuration is done, or how it failed."""
+    status = result.document["status"]
+    if status == "ok":
+        note(f"{name}: done" + ("" if action == "run" else f", result {result.short}"))
+    elif status != "interrupted":
+        error = result.document.get("error", "")
+        note(click.style(f"{name}: {status}", fg="red") + f", {error} (result {result.short})")
+        for line in measured.tail[-5:]:
+            note(f"    {line}")
 
 
 def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
@@ -180,6 +171,11 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
     metavar="NAME",
     help="Load pattern: single-stream, multi-stream, server or offline, or one of the program's own.",
 )
+@click.option(
+    "--interleave",
+    is_flag=True,
+    help="Let the configurations take turns, process by process, to tell smaller differences; results come at the end.",
+)
 @click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
 @shared_options
 def benchmark(
@@ -191,6 +187,7 @@ def benchmark(
     memory_limit: float | None,
     processes: int | None,
     scenario: str | None,
+    interleave: bool,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -200,7 +197,9 @@ def benchmark(
     """
     from codereef.cli.commands.results import result_table, save_plot
 
-    _, done = _measure("benchmark", solution, directory, variants, options, timeout, memory_limit, processes, scenario)
+    _, done = _measure(
+        "benchmark", solution, directory, variants, options, timeout, memory_limit, processes, scenario, interleave
+    )
     results = [result for _, _, result in done]
     if as_json:
         print_json({"results": [{"id": r.id, **r.document} for r in results]})
