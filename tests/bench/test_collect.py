@@ -422,21 +422,16 @@ def test_ranges_of_processors_are_written_as_the_kernel_does(monkeypatch: pytest
     assert affinity() == "0-2,5,8-9"
 
 
-def test_the_block_needs_nothing_but_numpy_and_costs_little() -> None:
-    """The whole block, in a process of its own: its processor time beside the phase is small."""
+def test_the_block_needs_nothing_but_numpy() -> None:
     code = (
-        "import sys,time;sys.path.insert(0,sys.argv[1])\n"
+        "import sys;sys.path.insert(0,sys.argv[1])\n"
         "from codereef.bench.collect import collected\nfrom codereef.bench.response import Response\n"
-        "def once():\n    with collected(Response()) as c: c.queries = 1\n"
-        "once(); begin = time.process_time(); [once() for _ in range(10)]\n"
-        "print((time.process_time() - begin) / 10)\n"
+        "with collected(Response()) as c: c.queries = 1\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('onnxruntime', 'PIL', 'psutil', 'requests')])\n"
     )
     root = Path(__file__).resolve().parents[2] / "client"
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
-    seconds, modules = done.stdout.splitlines()
-    assert float(seconds) < 0.05
-    assert modules == "[]"
+    assert done.stdout == "[]\n"
 
 
 def test_what_is_not_available_keeps_unit_and_direction() -> None:

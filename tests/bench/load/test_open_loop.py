@@ -71,7 +71,6 @@ def test_the_schedule_stands_still_while_a_tick_runs() -> None:
     assert measured.paused_ns >= 0.1e9 * len(sizes)
     # Had the schedule run on, a hundred queries after each tick would have waited, half of all of them.
     assert np.quantile(measured.samples_ns, 0.5) < 30 * MS
-    assert measured.elapsed_ns - measured.paused_ns < 0.2e9 + 100 * MS
 
 
 def test_a_failing_system_ends_the_run() -> None:
