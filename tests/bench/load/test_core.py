@@ -39,7 +39,7 @@ def test_more_samples_than_first_reserved_are_all_kept() -> None:
 def test_the_budget_ends_a_run_and_the_query_under_way_is_finished() -> None:
     begin = time.perf_counter()
     measured = closed_loop(time.sleep, [0.03], [Budget(0.1), MaxCount(1000)])
-    assert 0.1 <= time.perf_counter() - begin
+    assert time.perf_counter() - begin >= 0.1
     assert 1 <= measured.samples_ns.size <= 4
     assert "budget of 0.1 s" in measured.stopped
 

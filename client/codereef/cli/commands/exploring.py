@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +21,15 @@ from codereef.cli.commands.shared import (
     timeout_option,
 )
 from codereef.cli.edge import key_values, note, print_json, shared_options, table
-from codereef.cli.progress import TerminalProgress, left
+from codereef.cli.exploring import Shown
+from codereef.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
-    from codereef.errors import CrError
     from codereef.explore.document import Exploration
-    from codereef.explore.jobs import Finished, Job, Machines
-    from codereef.explore.search import Repetition
+    from codereef.explore.jobs import Machines
     from codereef.explore.summary import Estimate, Row
     from codereef.lock.model import Lock
     from codereef.record.history import Result
-    from codereef.run.process import Update
     from codereef.workspace.session import Session
 
 #: Unit of a metric in files -> factor and unit for people.
@@ -55,54 +52,6 @@ class _Vary(click.Command):
                 taking = word == "--vary" or word.startswith("--vary=")
             spelt.append(word)
         return super().parse_args(ctx, spelt)
-
-
-@dataclass
-class _Shown:
-    """Progress of an exploration on the terminal."""
-
-    progress: TerminalProgress
-    machines: int = 1
-    told: set[int] = field(default_factory=set)
-    #: Of the exploration that was shown last: computed once a measurement, for a program reports while it is measured.
-    shown: tuple[Exploration | None, str, str] = (None, "", "")
-
-    def going(self, exploration: Exploration, job: Job, update: Update) -> None:
-        if self.shown[0] is not exploration:
-            self.shown = (exploration, _place(exploration), self._left(exploration))
-        share = f" {update.fraction * 100:.0f} %" if update.fraction is not None else ""
-        self.progress.status(f"{self.shown[1]} {job.name}: {update.phase}{share}{self.shown[2]}")
-
-    def measured(self, exploration: Exploration, finished: Finished, repetition: Repetition) -> None:
-        if repetition.status != "ok":
-            self.progress.note(
-                click.style(f"{finished.job.name}: {repetition.status}", fg="red") + f", {repetition.error}"
-            )
-        from codereef.explore.search import open_rounds
-
-        waiting = open_rounds(exploration.search, exploration.measured)
-        number = finished.job.round
-        if number not in self.told and number not in {entry.number for entry in waiting}:
-            self.told.add(number)
-            self.progress.note(f"round {number + 1} is measured{self._left(exploration)}")
-
-    def refused(self, machine: str, error: CrError) -> None:
-        self.progress.note(f"{machine} is left out: {error.message} {error.hint}")
-
-    def _left(self, exploration: Exploration) -> str:
-        from codereef.explore.search import seconds_left
-
-        seconds = seconds_left(exploration.search, exploration.measured, self.machines)
-        return f", about {left(seconds)}" if seconds else ""
-
-
-def _place(exploration: Exploration) -> str:
-    """Return how many repetitions are done, of how many where that is known."""
-    from codereef.explore.search import repetitions_left
-
-    done = sum(len(repetitions) for repetitions in exploration.measured)
-    more = repetitions_left(exploration.search, exploration.measured)
-    return f"[{done + 1}]" if more is None else f"[{min(done + 1, done + more)}/{done + more}]"
 
 
 @click.command(
@@ -288,7 +237,7 @@ def _carry_out(
     progress = TerminalProgress()
     try:
         with where as there:
-            shown = _Shown(progress, max(1, len(there.names())))
+            shown = Shown(progress, max(1, len(there.names())))
             return carry_out(exploration, there, keeper, shown, skip)
     except (KeyboardInterrupt, CancelledError):
         raise CancelledError(
