@@ -110,7 +110,7 @@ def test_equal_results_differ_in_nothing(tmp_path: Path) -> None:
         ({"model": "model:other@1.0.0"}, "model is model:net@1.0.0 in A and model:other@1.0.0 in B"),
         ({"dataset": "dataset:other@1.0.0"}, "dataset is dataset:pictures@1.0.0 in A"),
         ({"options": {"threads": 1, "batch": 4}}, "option batch is – in A and 4 in B"),
-        ({}, "the components, the dataset's choice or the harness version differ"),
+        ({}, "the files of the model or the dataset, its processing or the way of measuring are not the same"),
     ],
 )
 def test_results_that_are_not_on_one_ranking_are_told_apart(
