@@ -75,3 +75,9 @@ def test_without_truth_the_agreement_is_drawn_and_what_failed_is_left_out() -> N
     assert all(bar.value == bar.agreement for bar in bars)
     by_name = {bar.label: bar for bar in bars}
     assert by_name["box-order"].certain and not by_name["fast-decoder"].certain
+
+
+def test_values_below_zero_are_drawn_at_the_edge() -> None:
+    """As a coefficient of determination may be, which has no lower end."""
+    svg = draw([Bar("a", -3.0, None, False, None)], right=-0.5)
+    assert "right pipeline -0.500" in texts(svg) and len(rectangles(svg)) == 1

@@ -56,7 +56,9 @@ def unlike(a: Mapping[str, Any], b: Mapping[str, Any], effort: Collection[str] =
     programs = [sorted(c.split("@")[0] for c in d["components"] if c.startswith("program:")) for d in (a, b)]
     if programs[0] != programs[1]:
         reasons.append(f"program is {', '.join(programs[0])} in A and {', '.join(programs[1])} in B")
-    return tuple(reasons) or ("the files of the model or the dataset, its processing or the way of measuring are not the same",)
+    return tuple(reasons) or (
+        "the files of the model or the dataset, its processing or the way of measuring are not the same",
+    )
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, ...]:

@@ -70,7 +70,7 @@ def pitfalls_svg(
     ends = [right, *(b.value for b in bars), *(end for b in bars for end in (b.interval or ()))]
     # Shares end at 1, and an interval that reaches below 0 says no more than one that reaches 0.
     high = min(1.0, max(ends) * 1.04) if max(ends) <= 1.0 or right <= 1.0 else max(ends) * 1.04
-    high = high or 1.0
+    high = high if high > 0 else 1.0  # a coefficient of determination may be below 0 everywhere
     height = TOP + ROW * len(bars) + BOTTOM
     floor = TOP + ROW * len(bars)
 
