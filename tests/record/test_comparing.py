@@ -156,10 +156,19 @@ def test_results_of_several_processes_are_compared_by_these(tmp_path: Path) -> N
 
 
 def test_results_whose_processes_took_turns_are_held_to_a_lower_floor(tmp_path: Path) -> None:
-    a, b = forked(tmp_path, 1, shift=0.03), forked(tmp_path, 2, shift=0.03)
-    assert compare_results(a, b).floor == 0.01, "both ran from 10:00 to 10:01"
-    apart = forked(tmp_path, 2, shift=0.03, **later(11))
-    assert compare_results(a, apart).floor > 0.05
+    turns = {"turns": "0123456789abcdef"}
+    a, b = forked(tmp_path, 1, shift=0.03, **turns), forked(tmp_path, 2, shift=0.03, **turns)
+    assert compare_results(a, b).floor == 0.01
+    apart = forked(tmp_path, 2, shift=0.03)
+    assert compare_results(a, apart).floor > 0.05, "at the same time, but by another command"
+
+
+def test_what_loadgen_keeps_of_a_server_run_is_said(tmp_path: Path) -> None:
+    load = {"driver": "mlperf-loadgen", "valid": True}
+    a, b = forked(tmp_path, 1, load=load, scenario="server"), forked(tmp_path, 2)
+    assert [note for note in compare_results(a, b).notes if "times of the calls" in note] == [
+        "A: LoadGen keeps no latencies from the arrival; what is compared are the times of the calls"
+    ]
 
 
 def test_several_results_are_held_against_the_first(tmp_path: Path) -> None:

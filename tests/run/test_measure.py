@@ -281,11 +281,12 @@ def moments(measured: Measured) -> list[float]:
 def test_configurations_follow_each_other_or_take_turns(tmp_path: Path) -> None:
     (_, first), (_, second) = in_turns(tmp_path, "", interleave=False)
     assert max(moments(first)) < min(moments(second))
+    assert "turns" not in first.document
     (_, first), (_, second) = in_turns(tmp_path, "", interleave=True)
     a, b = moments(first), moments(second)
     assert a[0] < b[0] < a[1] < b[1]
-    # Overlapping times tell `cr compare` that they took turns.
-    assert first.document["started_at"] <= second.document["ended_at"]
+    # What they share tells `cr compare` that they took turns.
+    assert first.document["turns"] == second.document["turns"]
 
 
 def test_one_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
@@ -305,3 +306,18 @@ def test_an_interrupt_keeps_what_every_configuration_has(tmp_path: Path) -> None
     assert (first.document["status"], second.document["status"]) == ("interrupted", "interrupted")
     assert len(moments(second)) == 1 and "after 1 of 2 processes" in second.document["error"]
     assert problems(json.loads(json.dumps(second.document)), "result") == []
+
+
+def test_a_rule_about_one_run_is_measured_in_one_process(tmp_path: Path) -> None:
+    options = {**OPTIONS, "note": {**OPTIONS["note"], "alone": ["by the rules"]}}
+    keys = {"processes": 3, "options": options}
+
+    def processes(**more: Any) -> int:
+        lock, index, installed = world(tmp_path, WRITE, **keys)
+        order = Order("benchmark", **{"given": {}, **more})
+        done = measure(lock, lock.configurations[0], index, installed, Home(tmp_path / "home"), order)
+        return len(done.document.get("processes", ())) or 1
+
+    assert processes() == 3
+    assert processes(given={"note": "by the rules"}) == 1
+    assert processes(given={"note": "by the rules"}, processes=2) == 2

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -169,14 +169,15 @@ def series_by_process(result: Result, name: str = "latency") -> list[list[float]
 
 
 def _took_turns(a: Result, b: Result) -> bool:
-    """Return whether each of two results was begun before the other had ended: their processes took turns."""
-    one, other = a.document, b.document
-    return bool(
-        a.id != b.id
-        and one["machine"]["instance"] == other["machine"]["instance"]
-        and one["started_at"] < other["ended_at"]
-        and other["started_at"] < one["ended_at"]
-    )
+    """Return whether the processes of two results took turns (`cr benchmark --interleave`)."""
+    return a.id != b.id and "turns" in a.document and a.document["turns"] == b.document.get("turns")
+
+
+def _notes(name: str, document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a reader must know of one of the results."""
+    yield from (f"{name}: {note}" for note in document["warnings"])
+    if (document.get("load") or {}).get("driver") == "mlperf-loadgen" and document["scenario"] == "server":
+        yield f"{name}: LoadGen keeps no latencies from the arrival; what is compared are the times of the calls"
 
 
 def _outcome(a: Result, b: Result, floor: float) -> Comparison:
@@ -233,7 +234,7 @@ def compare_results(
         differences(left, right),
         floor,
         runs,
-        tuple(f"{name}: {note}" for name, d in (("A", left), ("B", right)) for note in d["warnings"]),
+        (*_notes("A", left), *_notes("B", right)),
     )
 
 

@@ -6,6 +6,7 @@ A crash, a time-out or a lack of memory is a result too, with a status and with 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -80,13 +81,14 @@ def measure_all(
     source = meter or parse_meter(value(home, "meter"))
     begun = [Measurement(lock, one, index, installed, home, order) for one in configurations]
     groups = [list(enumerate(begun))] if interleave else [[entry] for entry in enumerate(begun)]
+    turns = secrets.token_hex(8) if interleave and len(begun) > 1 else ""
     for group in groups:
         # The block that watches the machine meanwhile; every process of one result belongs into it.
         with Observation(source) as observation:
             stopped = _carry_out(group, on_update)
         for number, measurement in group:
             if measurement.begun:
-                yield number, measurement.finish(observation)
+                yield number, measurement.finish(observation, turns)
         if stopped:
             return
 

@@ -157,7 +157,7 @@ class Measurement:
         self._python = python
         facts = machine_class(home.cache)
         self._machine = Machine(facts, class_digest(facts), instance_id(home.root / "instance.salt"))
-        self._count = _processes(program, order.action, order.processes)
+        self._count = _processes(program, order.action, order.processes, self._options)
         self._answers: list[Answer] = []
         self._started = ""
         self._before: Mapping[str, Any] = {}
@@ -221,11 +221,12 @@ class Measurement:
             )
         )
 
-    def finish(self, observation: Observation) -> Measured:
+    def finish(self, observation: Observation, turns: str = "") -> Measured:
         """Make the result of the processes that have run, at least one.
 
         Args:
             observation: what was seen of the machine meanwhile.
+            turns: what it shares with the others whose processes took turns with its own; empty for none.
         """
         from codereef.detect.state import machine_state, state_warnings
 
@@ -255,6 +256,8 @@ class Measurement:
             started_at=self._started,
             ended_at=_now(),
         )
+        if turns:
+            document["turns"] = turns
         if not self.done:
             document["status"] = "interrupted"
             document["error"] = f"it was interrupted after {len(answers)} of {self._count} processes"
@@ -284,8 +287,12 @@ def _claims(
     return {"claims": claims} if claims else {}
 
 
-def _processes(program: Mapping[str, Any], action: str, asked: int | None) -> int:
+def _processes(program: Mapping[str, Any], action: str, asked: int | None, options: Mapping[str, Any]) -> int:
     """Return how many processes an action takes: for benchmarks what the user or the program says, else one."""
     if action != "benchmark":
         return 1
-    return asked if asked is not None else int(program.get("processes", 1))
+    if asked is not None:
+        return asked
+    declared: Mapping[str, Mapping[str, Any]] = program.get("options", {})
+    alone = any(options[name] in entry.get("alone", ()) for name, entry in declared.items())
+    return 1 if alone else int(program.get("processes", 1))
