@@ -205,3 +205,17 @@ def test_answers_have_the_shape_the_openapi_document_promises(crowded: TestClien
                 assert not list(Draft202012Validator(schema).iter_errors(answer.json())), address
                 tried += 1
     assert tried > 20
+
+
+def test_a_result_shows_the_verdict_on_its_load_its_processes_and_claims(upload: Upload, portal: TestClient) -> None:
+    load = {"driver": "codereef", "valid": False, "reasons": ["8 of 9 queries were answered"]}
+    claim = {"metric": "mAP", "claimed": 0.7, "dataset": "dataset:shapes", "verdict": "not checkable", "reason": "x"}
+    one = {"status": "ok", "counts": {"latency": 3}, "metrics": {"latency_p50": 0.01}}
+    plain = upload(factory.result())
+    assert "<dt>Load</dt>" not in portal.get(f"/r/{plain.json()['id']}").text
+    answer = upload({**factory.result(), "load": load, "processes": [one, one], "claims": [claim]})
+    assert answer.status_code == 201, answer.text
+    page = portal.get(f"/r/{answer.json()['id']}").text
+    assert "<dt>Load</dt><dd>not valid: 8 of 9 queries were answered</dd>" in page
+    assert "<dt>Processes</dt><dd>2</dd>" in page
+    assert "<dt>Claim</dt><dd>mAP 0.7: not checkable</dd>" in page

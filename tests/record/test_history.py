@@ -137,6 +137,15 @@ def test_a_beginning_of_several_results_is_refused(tmp_path: Path) -> None:
         history.find(prefix)
 
 
+def test_a_file_with_the_identity_that_is_printed_is_read_and_a_changed_one_is_refused(tmp_path: Path) -> None:
+    printed = tmp_path / "sent.json"
+    printed.write_text(json.dumps({"id": result_id(document()), **document()}, indent=2))
+    assert load_result_file(printed).document == document()
+    printed.write_text(json.dumps({"id": result_id(document()), **document(warnings=["x"])}))
+    with pytest.raises(IntegrityError, match=r"sent\.json says that it is result"):
+        load_result_file(printed)
+
+
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(MetadataError, match="missing key"):

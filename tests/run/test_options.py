@@ -159,6 +159,12 @@ def test_options_that_only_change_how_long_is_measured_do_not(option: str) -> No
     assert key(**{option: 7}) == key()
 
 
+@pytest.mark.parametrize("option", MEASURED)
+def test_a_number_given_as_it_is_by_default_keeps_the_key(option: str) -> None:
+    assert key(**{option: 2}) == key(**{option: 2.0})
+    assert key(**{option: 2}) != key(**{option: 2.5})
+
+
 def test_other_files_data_processing_or_load_change_the_key() -> None:
     other_steps = model(inputs=[{**model().meta["inputs"][0], "steps": [{"decode": {"color": "BGR"}}]}])
     keys = {

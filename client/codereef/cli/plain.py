@@ -34,12 +34,18 @@ def echo(text: str, *, err: bool = False) -> None:
     if "\033" in text and (color() is False or not _terminal(stream)):
         text = text.replace(_BOLD, "").replace(_RESET, "")
         if "\033" in text:
-            import re
-
-            # Control sequences of ECMA-48, section 5.4: whatever a component's text brings along.
-            text = re.sub(r"\033\[[0-?]*[ -/]*[@-~]", "", text)
+            text = _unstyled(text)
     stream.write(f"{text}\n")
     stream.flush()
+
+
+def _unstyled(text: str) -> str:
+    """Return text without control sequences (ECMA-48, section 5.4), whoever brought them along."""
+    if "\033" not in text:
+        return text
+    import re
+
+    return re.sub(r"\033\[[0-?]*[ -/]*[@-~]", "", text)
 
 
 def _terminal(stream: TextIO) -> bool:
@@ -65,7 +71,7 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, right: Sequence
         right: columns that are aligned to the right.
     """
     everything = [list(head), *[list(row) for row in rows]]
-    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
+    widths = [max(len(_unstyled(cell)) for cell in column) for column in zip(*everything, strict=True)]
     if sys.stdout is not None and sys.stdout.isatty():
         import shutil
 
@@ -74,7 +80,10 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str], *, right: Sequence
             return _blocks(rows, head)
     lines = []
     for row in everything:
-        cells = [cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row)]
+        cells = []
+        for i, cell in enumerate(row):
+            blanks = " " * (widths[i] - len(_unstyled(cell)))
+            cells.append(blanks + cell if i in right else cell + blanks)
         lines.append("  ".join(cells).rstrip())
     lines[0] = bold(lines[0])
     return "\n".join(lines)

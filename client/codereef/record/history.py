@@ -181,11 +181,19 @@ class History:
 
 
 def load_result_file(path: Path) -> Result:
-    """Read a result somebody sent.
+    """Read a result somebody sent: the document, or what `cr show RESULT --json` printed, with its identity.
 
     Raises:
         MetadataError: it is no result.
+        IntegrityError: its content is not what its identity says.
     """
     document = parse_json(path.read_bytes(), path)
+    said = document.pop("id", None) if isinstance(document, dict) else None
     check(document, "result", path)
-    return Result(result_id(document), document)
+    result = Result(result_id(document), document)
+    if said is not None and said != result.id:
+        raise IntegrityError(
+            f"{path.name} says that it is result {str(said)[:12]}, and its content is {result.short}.",
+            hint="It was changed after it was measured; ask for it again.",
+        )
+    return result

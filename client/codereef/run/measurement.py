@@ -106,10 +106,17 @@ def comparability(
             "annotations": parts.dataset.meta["annotations"],
             "program": parts.program.reference.unversioned,
             "scenario": settings["scenario"],
-            "options": {name: settings[name] for name in measured_options(parts.program.meta) if name in settings},
+            "options": {
+                name: _one_form(settings[name]) for name in measured_options(parts.program.meta) if name in settings
+            },
             "method": METHOD,
         }
     )
+
+
+def _one_form(value: Any) -> Any:
+    """Return a number in one form: the default 0 and `-o NAME=0`, which is read as 0.0, are the same option."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Measurement:

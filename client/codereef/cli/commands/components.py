@@ -112,8 +112,19 @@ def _result_head(result: Result) -> dict[str, Any]:
         "model": d["model"],
         "dataset": d["dataset"],
         "runtime": f"{d['runtime']['name']} {d['runtime']['version']}",
+        "scenario": d.get("scenario"),
+        "load": _load(d.get("load") or {}),
+        "processes": len(d.get("processes") or ()) or None,
         "started": d["started_at"],
     }
+
+
+def _load(load: Mapping[str, Any]) -> str | None:
+    """Return the verdict on how queries were sent; None where the program says nothing of it."""
+    if "valid" not in load:
+        return None
+    verdict = "valid" if load["valid"] else f"not valid, {'; '.join(load.get('reasons', []))}"
+    return f"{verdict} (sent by {load['driver']})" if load.get("driver") else verdict
 
 
 def _result_rest(result: Result) -> dict[str, Any]:
@@ -137,7 +148,7 @@ def _result_rest(result: Result) -> dict[str, Any]:
     if d.get("error"):
         shown["error"] = d["error"]
     if d["warnings"]:
-        shown["warnings"] = d["warnings"]
+        shown["warnings"] = {str(number): text for number, text in enumerate(d["warnings"], 1)}
     return shown
 
 

@@ -51,6 +51,7 @@ def chosen_configurations(
 ) -> list[LockedConfiguration]:
     """Return the configurations that run on this machine and have these variants."""
     from codereef.errors import LockError
+    from codereef.explore.values import listed
 
     configurations = [c for c in everything if c.target == host]
     if not configurations:
@@ -65,9 +66,11 @@ def chosen_configurations(
         for c in configurations
         if all("all" in values or c.variants.get(name) in values for name, values in variants.items())
     ]
-    if not fitting:
+    known = {item for c in configurations for item in c.variants.items()}
+    absent = [f"{n}={v}" for n, values in variants.items() for v in values if v != "all" and (n, v) not in known]
+    if absent or not fitting:
         raise LockError(
-            "The lock has no configuration with these variants.",
+            f"The lock has no configuration with {listed(absent, 3) if absent else 'these variants'}.",
             hint="It has "
             + "; ".join(c.id for c in configurations)
             + ". `cr init` with every variant you want writes a lock that has them.",

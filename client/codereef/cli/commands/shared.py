@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -169,13 +170,15 @@ def variant_option(command: Command) -> Command:
 
 
 def read_variants(entries: Sequence[str]) -> dict[str, list[str]]:
-    """Read --variant options.
+    """Read --variant options: `NAME=VALUE[,VALUE]`, or a configuration as tables show it, `NAME=VALUE,NAME=VALUE`.
 
     Raises:
         UsageError: an entry has no `=`, stands twice or names no value.
     """
     chosen = {}
-    for name, value in key_values(entries, "--variant").items():
+    # No value has a `=` in it, so one after a comma begins the next variant.
+    single = [part for entry in entries for part in re.split(r",(?=[^,=]+=)", entry)]
+    for name, value in key_values(single, "--variant").items():
         chosen[name] = [part for part in value.split(",") if part]
         if not chosen[name]:
             raise UsageError(f"--variant {name}= names no value.", hint=f"For example --variant {name}=all.")
