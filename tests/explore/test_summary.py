@@ -61,6 +61,15 @@ def test_a_row_has_medians_and_the_frontier_is_that_of_the_medians() -> None:
     assert row_document(rows[0])["metrics"]["latency_p50"]["confidence"] == 0.95
 
 
+def test_points_on_other_data_have_a_frontier_of_their_own() -> None:
+    exploration, results = explored({"small": [(0.010, 0.9)], "large": [(0.020, 0.6)]})
+    name = exploration.measured[1][0].result
+    elsewhere = {**results[name].document, "dataset": "dataset:others@1.0.0"}
+    rows = summarise(exploration, {**results, name: Result(name, elsewhere)})
+    assert [row.best for row in rows] == [True, True], "alone, `small` would be better in both"
+    assert len({row.group for row in rows}) == 2
+
+
 def test_the_interval_of_an_accuracy_is_that_of_its_images_however_often_it_was_measured() -> None:
     exploration, results = explored({"a": [(0.01, 0.7)] * 4, "b": [(0.02, 0.8)]})
     rows = summarise(exploration, results)

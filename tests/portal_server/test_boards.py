@@ -42,6 +42,14 @@ def test_points_hold_one_dataset_and_only_finished_runs_by_default(crowded: Test
     assert (points["x"]["unit"], points["y"]["metric"]) == ("ms", "mAP")
 
 
+def test_points_are_of_one_scenario_by_default(upload: Upload, portal: TestClient) -> None:
+    for seed in (1, 2):
+        upload(factory.result(seed=seed))
+    upload({**factory.result(seed=3), "scenario": "server"})
+    assert portal.get(f"{BOARD}/points").json()["n"] == 2
+    assert portal.get(f"{BOARD}/points", params={"scenario": "all"}).json()["n"] == 3
+
+
 def test_the_frontier_served_is_the_frontier_of_the_documents(crowded: TestClient) -> None:
     values = [(document["metrics"]["latency_p50"]["value"], document["metrics"]["mAP"]["value"]) for document in ON_500]
     expected = [values[i] for i in frontier(values, "lower", "higher")]

@@ -29,7 +29,7 @@ LACKING = {**metric(None, "J"), "reason": "not available: " + "the kernel shows 
         (metric(0.0032, "J", interval=[0.003, 0.0034]), "3.2 [3, 3.4] mJ (n=3)"),
         (metric(15.25, "W"), "15.25 W (n=3)"),
         (metric(0.0, "W"), "0 W (n=3)"),
-        (metric(2251.0, "1/s", "higher"), "2251 queries/s (n=3)"),
+        (metric(2251.0, "1/s", "higher"), "2251 samples/s (n=3)"),
         (metric(1234567.0, "", "none"), "1,234,567 (n=3)"),
         (metric(0.954, "", "higher", [0.93, 0.98]), "0.954 [0.93, 0.98] (n=3)"),
         ({**metric(0.0, "", "none"), "samples": 1}, "0"),

@@ -14,7 +14,7 @@ from codereef.explore.search import failures, given_up, rungs, standing
 from codereef.record.history import Result
 from codereef.record.pareto import Direction, frontier
 from codereef.record.plot import Point as PlotPoint
-from codereef.record.summary import cpu_name, row
+from codereef.record.summary import cpu_name, data_of, row
 
 CONFIDENCE = 0.95
 #: Student's t for 95 %, two-sided, by degrees of freedom; more repetitions than six need no distribution.
@@ -39,7 +39,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a point on one class of machine.
+    """What is known of a point on one class of machine and one choice of data.
 
     Attributes:
         name: of the point.
@@ -47,6 +47,7 @@ class Row:
         options: the options given.
         machine: digest of the machine's class.
         cpu: its processor, for people.
+        data: dataset and its choice, for people; rows of other data have a frontier of their own.
         status: `ok`, or how the last repetition of a point that was given up ended.
         metrics: median by metric; accuracy is of the repetitions that measured it.
         accuracy: name of the accuracy metric, or "".
@@ -62,6 +63,7 @@ class Row:
     options: Mapping[str, str]
     machine: str
     cpu: str
+    data: str
     status: str
     metrics: Mapping[str, Estimate]
     accuracy: str
@@ -70,6 +72,11 @@ class Row:
     results: tuple[str, ...]
     rung: int = 0
     best: bool = False
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """What rows share that may stand in one table: the class of machine, and the data."""
+        return self.machine, self.data
 
 
 def estimate(values: Sequence[float], single: tuple[float, float] | None = None) -> Estimate:
@@ -112,7 +119,7 @@ def _rank(n: int) -> int:
 
 
 def summarise(exploration: Exploration, results: Mapping[str, Result]) -> list[Row]:
-    """Return the rows, in the order of the points; a class of machine has rows of its own.
+    """Return the rows, in the order of the points; each class of machine has rows of its own.
 
     Args:
         exploration: as far as it has come.
@@ -120,7 +127,7 @@ def summarise(exploration: Exploration, results: Mapping[str, Result]) -> list[R
     """
     rows = [found for index in range(len(exploration.points)) for found in _rows_of(exploration, index, results)]
     rows = _with_rungs(exploration, rows)
-    best = {id(rows[i]) for machine in {r.machine for r in rows} for i in _frontier(exploration, rows, machine)}
+    best = {id(rows[i]) for group in {r.group for r in rows} for i in _frontier(exploration, rows, group)}
     return [replace(found, best=id(found) in best) for found in rows]
 
 
@@ -142,6 +149,7 @@ def _rows_of(exploration: Exploration, index: int, results: Mapping[str, Result]
                 point.options,
                 machine,
                 cpu_name(own[0]) if own else "",
+                " ".join(data_of(own[0])).removeprefix("dataset:") if own else "",
                 status,
                 metrics,
                 accuracy,
@@ -179,12 +187,12 @@ def _axes(exploration: Exploration, found: Row) -> tuple[float, float] | None:
     return (x.value, y.value) if x is not None and y is not None else None
 
 
-def _frontier(exploration: Exploration, rows: Sequence[Row], machine: str) -> list[int]:
-    """Return which rows of one class of machine are on the frontier of accuracy over the objective."""
+def _frontier(exploration: Exploration, rows: Sequence[Row], group: tuple[str, str]) -> list[int]:
+    """Return which rows of one group are on the frontier of accuracy over the objective."""
     placed = [
         (i, axes)
         for i, found in enumerate(rows)
-        if found.machine == machine and (axes := _axes(exploration, found)) is not None
+        if found.group == group and (axes := _axes(exploration, found)) is not None
     ]
     direction: Direction = "lower" if exploration.search.direction == "lower" else "higher"
     return [placed[k][0] for k in frontier([axes for _, axes in placed], direction, "higher")]
@@ -201,7 +209,7 @@ def plot_points(exploration: Exploration, rows: Sequence[Row], factor: float) ->
 
     Args:
         exploration: whose objective is the horizontal axis.
-        rows: of one class of machine.
+        rows: of one group.
         factor: what values are multiplied by, such as 1000 for ms.
     """
     points = []

@@ -30,7 +30,7 @@ _GROUP_OF = {
 }
 _LATENCY = ("latency", "preprocess", "postprocess")
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
-_NAMES = {"1/s": "queries/s"}
+_NAMES = {"1/s": "samples/s"}
 
 
 @dataclass(frozen=True)

@@ -114,17 +114,22 @@ def _safe_cell(cell: object) -> object:
     return ("'" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else "") + cell.replace("\r", " ")
 
 
+def data_of(result: Result) -> tuple[str, ...]:
+    """Return the dataset of a result and its choice of variants, as `name=value`."""
+    d = result.document
+    nodes = d["lock"]["nodes"].values()
+    choice: dict[str, str] = next((n["variants"] for n in nodes if n["component"] == d["dataset"]), {})
+    return (d["dataset"], *(f"{name}={value}" for name, value in sorted(choice.items())))
+
+
 def same_question(result: Result) -> tuple[str, ...]:
     """Return what two results must share to stand in one plot: data and its choice, load, threads and machine class.
 
     Unlike the comparability key it leaves the model out: a frontier compares models.
     """
     d = result.document
-    nodes = d["lock"]["nodes"].values()
-    choice: dict[str, str] = next((n["variants"] for n in nodes if n["component"] == d["dataset"]), {})
     return (
-        d["dataset"],
-        *(f"{name}={value}" for name, value in sorted(choice.items())),
+        *data_of(result),
         d["scenario"],
         str(d["options"].get("threads", "")),
         d["machine"]["class_digest"],

@@ -129,8 +129,9 @@ def board_and_view(database: Database, name: str, request: Request) -> tuple[Boa
     """Return a board and the view that the request's address asks for."""
     with database.reading() as session:
         board = service.get_board(session, name)
-        datasets = [facet.value for facet in service.facets(session, board).get("dataset", [])]
-        view = read_view(board, datasets, request.query_params.multi_items())
+        facets = service.facets(session, board)
+        known = {dimension: [facet.value for facet in values] for dimension, values in facets.items()}
+        view = read_view(board, known, request.query_params.multi_items())
         session.expunge_all()
         return board, view
 

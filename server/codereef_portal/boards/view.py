@@ -88,15 +88,15 @@ def default_descending(board: Board, sort: str) -> bool:
     return sort == NEWEST or metric_of(board, sort).direction == "higher"
 
 
-def read_view(board: Board, datasets: Sequence[str], pairs: Sequence[tuple[str, str]]) -> View:
+def read_view(board: Board, known: Mapping[str, Sequence[str]], pairs: Sequence[tuple[str, str]]) -> View:
     """Read a view from the pairs of an address; what a board does not know falls back to its defaults.
 
-    Where the address says nothing, runs that failed are left out and one dataset is taken, the one with the
-    most results, since accuracy on different data cannot be compared.
+    Where the address says nothing, runs that failed are left out, and one dataset and one scenario are taken, those
+    with the most results, since accuracy on different data and latency under different load cannot be compared.
 
     Args:
         board: the board.
-        datasets: its datasets, the one with the most results first.
+        known: values of its dimensions, those with the most results first.
         pairs: keys and values in order; a key may come again.
     """
     given: dict[str, list[str]] = {}
@@ -111,8 +111,9 @@ def read_view(board: Board, datasets: Sequence[str], pairs: Sequence[tuple[str, 
     chosen = frozenset(dimension for dimension in DIMENSIONS if dimension in given)
     if "status" not in chosen:
         filters["status"] = ("ok",)
-    if "dataset" not in chosen and datasets:
-        filters["dataset"] = (datasets[0],)
+    for dimension in ("dataset", "scenario"):
+        if dimension not in chosen and known.get(dimension):
+            filters[dimension] = (known[dimension][0],)
 
     def last(key: str) -> str:
         return given.get(key, [""])[-1]

@@ -168,8 +168,9 @@ def solution_page(request: Request, session: ReadSession, reference: Name) -> Re
 
 
 def _view_of(session: Session, board: Board, pairs: list[tuple[str, str]]) -> View:
-    datasets = [facet.value for facet in boards.facets(session, board).get("dataset", [])]
-    return read_view(board, datasets, pairs)
+    facets = boards.facets(session, board)
+    known = {dimension: [facet.value for facet in values] for dimension, values in facets.items()}
+    return read_view(board, known, pairs)
 
 
 def _chart(session: Session, board: Board, view: View, overview: dict[str, Any]) -> Any:

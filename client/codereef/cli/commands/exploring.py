@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from codereef.workspace.session import Session
 
 #: Unit of a metric in files -> factor and unit for people.
-_UNITS = {"s": (1e3, "ms"), "1/s": (1.0, "queries/s"), "B": (1e-6, "MB"), "bytes": (1e-6, "MB")}
+_UNITS = {"s": (1e3, "ms"), "1/s": (1.0, "samples/s"), "B": (1e-6, "MB"), "bytes": (1e-6, "MB")}
 
 
 class _Vary(click.Command):
@@ -270,10 +270,13 @@ def _finish(current: Session, exploration: Exploration, plot: Path | None, as_js
             }
         )
     else:
-        for machine in dict.fromkeys(found.machine for found in rows):
-            own = [found for found in rows if found.machine == machine]
-            if len({found.machine for found in rows}) > 1:
-                click.echo(click.style(own[0].cpu or "not measured", bold=True))
+        groups = dict.fromkeys(found.group for found in rows)
+        for group in groups:
+            own = [found for found in rows if found.group == group]
+            if len(groups) > 1:
+                # Accuracy on other data, or speed on another sort of machine, is no rival.
+                title = " · ".join(part for part in (own[0].cpu, own[0].data) if part)
+                click.echo(click.style(title or "not measured", bold=True))
             click.echo(_table(exploration, own, results))
         if best := best_of(exploration):
             note(f"Best {exploration.search.objective}: {best}")
@@ -310,7 +313,7 @@ def _table(exploration: Exploration, rows: Sequence[Row], results: dict[str, Res
     accuracy = names.pop() if len(names) == 1 else "accuracy"
     extra = objective not in ("latency_p50", "throughput", accuracy)
     factor, unit = _unit(results, objective)
-    head = ["point", "p50 ms [95 %]", "queries/s", *([f"{objective} {unit}".strip()] if extra else []), accuracy]
+    head = ["point", "p50 ms [95 %]", "samples/s", *([f"{objective} {unit}".strip()] if extra else []), accuracy]
     head += ["repeats", *(["rung"] if halving else []), "frontier", *(["failed"] if failed else [])]
     cells = []
     for found in rows:
@@ -338,11 +341,11 @@ def _save_plot(exploration: Exploration, rows: Sequence[Row], results: dict[str,
 
     search = exploration.search
     factor, unit = _unit(results, search.objective)
-    # One plot is of one class of machine: that which measured most.
-    counts = {found.machine: 0 for found in rows}
+    # One plot is of one class of machine and one choice of data: those with most measurements.
+    counts = {found.group: 0 for found in rows}
     for found in rows:
-        counts[found.machine] += found.repeats
-    own = [found for found in rows if found.machine == max(counts, key=lambda machine: counts[machine])]
+        counts[found.group] += found.repeats
+    own = [found for found in rows if found.group == max(counts, key=lambda group: counts[group])]
     points = plot_points(exploration, own, factor)
     if not points:
         raise NotFoundError(

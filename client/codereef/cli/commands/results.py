@@ -45,14 +45,17 @@ def result_table(results: Sequence[Result], *, when: bool = False) -> str:
     from codereef.record.summary import row
 
     failed = any(r.document["status"] != "ok" for r in results)
+    # Latency under another load is another quantity; where all is single-stream nobody needs to be told.
+    loads = any(r.document["scenario"] != "single-stream" for r in results)
     names = {row(r).accuracy_metric for r in results} - {""}
     head = ["result", "started", "configuration"] if when else ["result"]
     head += ["runtime"] if when else ["runtime", "precision"]
+    head += ["scenario"] if loads else []
     numbers = [
         "p50 ms",
         "p90 ms",
         "p99 ms",
-        "queries/s",
+        "samples/s",
         names.pop() if len(names) == 1 else "accuracy",
         "peak MB",
     ]
@@ -68,6 +71,7 @@ def result_table(results: Sequence[Result], *, when: bool = False) -> str:
             [
                 *first,
                 *([summary.runtime] if when else [summary.runtime, summary.precision or "–"]),
+                *([d["scenario"]] if loads else []),
                 _within(result, "latency_p50", 3, 1e3),
                 _within(result, "latency_p90", 3, 1e3),
                 _within(result, "latency_p99", 3, 1e3),
