@@ -10,7 +10,7 @@ import pytest
 from codereef.explore.document import Exploration, Subject, begin
 from codereef.explore.search import Repetition, Search
 from codereef.explore.space import Point
-from codereef.explore.summary import best_of, estimate, plot_points, row_document, summarise
+from codereef.explore.summary import best_of, estimate, plot_points, rivals_of, row_document, summarise
 from codereef.record.history import Result, result_id
 from scipy import stats
 
@@ -59,6 +59,13 @@ def test_a_row_has_medians_and_the_frontier_is_that_of_the_medians() -> None:
     drawn = plot_points(exploration, rows, 1e3)[0]
     assert (drawn.label, round(drawn.x, 6), drawn.y) == ("fast", 11.0, 0.7)
     assert row_document(rows[0])["metrics"]["latency_p50"]["confidence"] == 0.95
+
+
+def test_a_best_point_that_chance_may_have_put_first_names_its_rivals() -> None:
+    exploration, results = explored(
+        {"a": [(0.0100, 0.7), (0.0101, 0.7)], "b": [(0.0101, 0.7), (0.0102, 0.7)], "c": [(0.9, 0.7), (0.901, 0.7)]}
+    )
+    assert rivals_of(exploration, summarise(exploration, results), "a") == ["b"]
 
 
 def test_points_on_other_data_have_a_frontier_of_their_own() -> None:

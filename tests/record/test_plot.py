@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import getpass
 import platform
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from codereef.record.plot import Point, pareto_svg
+from codereef.record.plot import WIDTH, Point, pareto_svg
 from codereef.record.privacy import scrub
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -126,3 +127,16 @@ def test_names_of_host_and_user_are_taken_out(name: str) -> None:
 def test_cleaning_twice_changes_nothing_more(text: str) -> None:
     once = scrub(text)
     assert scrub(once) == once
+
+
+def test_an_interval_far_wider_than_the_points_lie_apart_does_not_set_the_axis() -> None:
+    svg = pareto_svg(
+        [Point("a", 1.0, (0.01, 900.0), 0.5), Point("b", 1.1, (1.0, 1.2), 0.6)],
+        title="t",
+        subtitle="s",
+        x_name="x",
+        y_name="y",
+    )
+    places = [float(x) for x in re.findall(r'<circle cx="([0-9.]+)" cy="[0-9.]+" r="9"', svg)]
+    assert abs(places[0] - places[1]) > 20, "both would lie on one spot"
+    assert all(float(x) <= WIDTH for x in re.findall(r"H([0-9.]+)", svg))

@@ -204,6 +204,20 @@ def best_of(exploration: Exploration) -> str:
     return exploration.points[order[0]].name if order else ""
 
 
+def rivals_of(exploration: Exploration, rows: Sequence[Row], best: str) -> list[str]:
+    """Return the points whose interval of the objective overlaps that of the best one, so that chance may order them."""
+    objective = exploration.search.objective
+    found = {row.name: row.metrics[objective].interval for row in rows if objective in row.metrics}
+    own = found.get(best)
+    if own is None:
+        return []
+    return [name for name, other in found.items() if name != best and (not other or _overlap(own, other))]
+
+
+def _overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    return a[0] <= b[1] and b[0] <= a[1]
+
+
 def plot_points(exploration: Exploration, rows: Sequence[Row], factor: float) -> list[PlotPoint]:
     """Return the points of the plot.
 

@@ -18,6 +18,8 @@ WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 76, 24, 82, 64
 LEGEND_ROW = 24
 LEGEND_SHORT = 44  # letters that half the width holds
+#: How far an interval may move the end of its axis, as a multiple of the largest value.
+_INTERVAL_REACH = 1.5
 # Okabe and Ito's colours, which people with the common colour blindnesses can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -76,7 +78,9 @@ def pareto_svg(
         y_name: name of the vertical axis; higher is better.
         x_better: which way the horizontal axis is better.
     """
-    xs = [value for p in points for value in (p.x, *(p.x_interval or ()))]
+    # An interval of two repetitions can be thousands of times wider than all points lie apart; it is cut at the edge.
+    most = _INTERVAL_REACH * max(p.x for p in points)
+    xs = [value for p in points for value in (p.x, *(min(bound, most) for bound in p.x_interval or ()))]
     x0, x1 = _range(xs, 0.1 * max(xs) or 1.0)
     # Differences of a thousandth are noise on any of our datasets and must not fill the page.
     y0, y1 = _range([p.y for p in points], 0.02)
@@ -125,7 +129,7 @@ def pareto_svg(
         colour, letter = COLOURS[number % len(COLOURS)], _letter(number)
         x, y = px(point.x), py(point.y)
         if point.x_interval:
-            low, high = (px(value) for value in point.x_interval)
+            low, high = (px(min(value, x1)) for value in point.x_interval)
             out.append(
                 f'<path d="M{low:.1f} {y:.1f}H{high:.1f}M{low:.1f} {y - 4:.1f}v8M{high:.1f} {y - 4:.1f}v8" '
                 f'stroke="{colour}" stroke-width="1.5"/>'

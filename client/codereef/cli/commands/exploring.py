@@ -253,7 +253,7 @@ def _finish(current: Session, exploration: Exploration, plot: Path | None, as_js
     """Show what was found, save the plot, and fail where points failed."""
     from codereef.explore.document import to_document
     from codereef.explore.runner import require_success
-    from codereef.explore.summary import best_of, row_document, summarise
+    from codereef.explore.summary import best_of, rivals_of, row_document, summarise
     from codereef.record.history import History
 
     results = History(current.home.results).named(
@@ -279,7 +279,9 @@ def _finish(current: Session, exploration: Exploration, plot: Path | None, as_js
                 click.echo(click.style(title or "not measured", bold=True))
             click.echo(_table(exploration, own, results))
         if best := best_of(exploration):
-            note(f"Best {exploration.search.objective}: {best}")
+            rivals = rivals_of(exploration, rows, best)
+            doubt = f"; {len(rivals)} more may be as good, their intervals overlap" if rivals else ""
+            note(f"Best {exploration.search.objective}: {best}{doubt}")
         if any(found.repeats == 1 for found in rows):
             note("note: an interval of one repetition knows nothing of other runs.")
     if plot is not None:
