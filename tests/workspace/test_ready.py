@@ -69,7 +69,8 @@ class World:
 
         Called in each test and not before it: pytest changes the environment in between.
         """
-        for _ in range(20):
+        # Other tests write meanwhile, in folders that count too.
+        for _ in range(100):
             if self.holds():
                 return
             time.sleep(0.03)
