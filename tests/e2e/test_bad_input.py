@@ -230,7 +230,7 @@ def test_ctrl_c_keeps_what_was_measured(ready: Cr, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "Traceback" not in errors and "is kept as" in errors
+    assert "Traceback" not in errors and "what was measured is kept" in errors
     last = list(History(ready.home / "results").all())[-1]
     assert last.document["status"] == "interrupted"
     assert len(last.document["samples"]["latency"]["values"]) > 100

@@ -75,7 +75,7 @@ def test_a_client_is_eight_distributions_and_their_weight_is_known(wheel: Path, 
     # The goal is 6 MB for all of it, which the libraries alone come to (0012). These hold what has been reached.
     assert sum(theirs.values()) <= 6.5e6, theirs
     assert data <= 4.5e6, "the demo's model and data are the greater part of what we bring"
-    assert sum(ours.values()) - data <= 9e6, ours
+    assert sum(ours.values()) - data <= 9.5e6, ours
 
 
 def test_an_installed_client_runs_the_demo_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
