@@ -25,12 +25,14 @@ sys.path.insert(0, str(ROOT / "client"))
 def child(path: Path, seconds: float, warm: float) -> None:
     """Measure in this process and print the samples in ns, in the order taken."""
     import numpy as np
-    from codereef.bench import loadgen, runtimes
+    from codereef.bench import runtimes
+    from codereef.bench.load.core import closed_loop
+    from codereef.bench.load.rules import Budget
 
     session = runtimes.load("onnx" if path.suffix == ".onnx" else "tflite", path, 1, {})
     feed = {t.name: np.ones(tuple(max(side, 1) for side in t.shape), dtype=t.dtype) for t in session.inputs}
-    loadgen.single_stream(session.invoke, [feed], [loadgen.Budget(warm)])
-    measured = loadgen.single_stream(session.invoke, [feed], [loadgen.Budget(seconds)])
+    closed_loop(session.invoke, [feed], [Budget(warm)])
+    measured = closed_loop(session.invoke, [feed], [Budget(seconds)])
     print(json.dumps(measured.samples_ns.tolist()))
 
 

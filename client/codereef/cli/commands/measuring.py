@@ -208,8 +208,9 @@ def benchmark(
         print_json({"results": [{"id": r.id, **r.document} for r in results]})
     else:
         click.echo(result_table(results))
-        for warning in dict.fromkeys(w for r in results for w in r.document["warnings"]):
-            note(f"note: {warning}")
+        for r in results:
+            for warning in r.document["warnings"]:
+                note(f"note on {r.short}: {warning}" if len(results) > 1 else f"note: {warning}")
     if plot is not None:
         save_plot(results, plot)
         note(f"Pareto frontier saved as {plot}")
