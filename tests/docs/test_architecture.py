@@ -111,6 +111,7 @@ ALLOWED: dict[str, set[str]] = {
         "witness",
     },
     "explore": {
+        "bench",
         "canonical",
         "detect",
         "disk",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 from typing import Any
 
+from codereef.bench.distributions import t_quantile
 from codereef.explore.document import Exploration
 from codereef.explore.search import failures, given_up, rungs, standing
 from codereef.record.history import Result
@@ -17,8 +18,6 @@ from codereef.record.plot import Point as PlotPoint
 from codereef.record.summary import cpu_name, data_of, row
 
 CONFIDENCE = 0.95
-#: Student's t for 95 %, two-sided, by degrees of freedom; more repetitions than six need no distribution.
-_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
 _FREE_FROM = 6
 
 
@@ -101,7 +100,7 @@ def estimate(values: Sequence[float], single: tuple[float, float] | None = None)
     if min(values) <= 0:
         return Estimate(middle, None, "too few repetitions for an interval")
     logs = [math.log(value) for value in values]
-    half = _T[n - 1] * stdev(logs) / math.sqrt(n)
+    half = t_quantile(CONFIDENCE, n - 1) * stdev(logs) / math.sqrt(n)
     centre = fmean(logs)
     bounds = (min(middle, math.exp(centre - half)), max(middle, math.exp(centre + half)))
     return Estimate(middle, bounds, "Student's t of the logarithms of the repetitions")
