@@ -8,11 +8,16 @@ the verdict stand what peers do with the same samples: Student's t and Mann-Whit
 if they were independent, and Phoronix's rule that means further apart than the two standard errors differ.
 False alarms come with an upper bound at 95 % confidence (Clopper & Pearson 1934).
 
-Recordings (bench/record_noise.py) are taken in three ways: `shuffled`, any processes; `in a row`, those of A and
-then those of B as they were measured, which is what two results are; `in turns`, A and B alternating. Results in a
-row share their processes with their neighbours, so the bound is too small for those. Exit status 1 when in any
-source there are more false alarms than chance allows at 1 %, or in one of which it is demanded the power is under
-95 %. It is not demanded where the noise hides 5 % from any test with so few processes.
+Recordings (bench/record_noise.py) of processes that followed each other are taken in three ways: `shuffled`, any
+processes; `in a row`, those of A and then those of B as they were measured, which is what two results are;
+`alternating`, A and B by turns. Results in a row share their processes with their neighbours, so the bound is too
+small for those. Recordings of two processes at a time that took turns, as `cr benchmark --interleave` lets them
+(`bench/record_noise.py --turns`), are taken in `pairs`: the first of two is always A's, and of the pairs some
+are drawn, without regard to when they were measured.
+
+Exit status 1 when in any source there are more false alarms than chance allows at 1 %, or in one of which it is
+demanded the power is under 95 %. It is demanded of results in turns, and of others where the noise does not hide
+5 % from any test with so few processes.
 """
 
 from __future__ import annotations
@@ -115,9 +120,18 @@ def recorded(path: Path) -> Iterator[Source]:
     def windows(count: int) -> Iterator[Series]:
         return (series[i : i + 2 * count] for i in range(len(series) - 2 * count + 1))
 
+    def pairs(count: int, runs: int) -> Iterator[tuple[Series, Series]]:
+        random = Random(path.stem)
+        for _ in range(runs):
+            drawn = random.sample(range(0, len(series) - 1, 2), count)
+            yield [series[i] for i in drawn], [series[i + 1] for i in drawn]
+
+    if "turns" in data:
+        yield Source(f"{name}, pairs", pairs, turns=True)
+        return
     yield Source(f"{name}, shuffled", shuffled)
     yield Source(f"{name}, in a row", lambda count, runs: ((w[:count], w[count:]) for w in windows(count)))
-    yield Source(f"{name}, in turns", lambda count, runs: ((w[::2], w[1::2]) for w in windows(count)), turns=True)
+    yield Source(f"{name}, alternating", lambda count, runs: ((w[::2], w[1::2]) for w in windows(count)), turns=True)
 
 
 def sources(recordings: Sequence[Path]) -> Iterator[Source]:

@@ -378,6 +378,19 @@ def test_the_block_records_everything_around_the_load(tmp_path: Path) -> None:
     assert response.as_dict()["phase"] == response.phase
 
 
+def test_what_others_took_meanwhile_is_no_number_of_this_process(tmp_path: Path) -> None:
+    response = Response(runtime={"providers": ["CPUExecutionProvider"]})
+    with collected(response, turns=True, root=rapl_server(tmp_path)) as collection:
+        _burn(0.2)
+        collection.queries, collection.unrecorded = 5, 15
+    assert response.phase is not None and response.phase["shared"] is True
+    for name in ("energy_cpu", "power_cpu", "energy_gpu", "machine_busy", "steal"):
+        assert response.metrics[name].value is None and "measured in turns" in str(response.metrics[name].reason)
+    # All queries took processor time, whether or not they are samples.
+    assert value(response.metrics["cpu_time"]) == pytest.approx(0.01, rel=0.5)
+    assert response.phase["queries"] == 5
+
+
 def test_a_load_that_fails_leaves_no_numbers_of_a_phase() -> None:
     response = Response()
     with pytest.raises(KeyboardInterrupt), collected(response, harness=False):

@@ -137,6 +137,25 @@ def test_several_processes_share_a_measurement(ready: Cr, measured: list[dict]) 
         assert "mAP" in processes[0]["metrics"] and "mAP" not in processes[1]["metrics"]
 
 
+def test_configurations_that_take_turns_are_measured_alike_and_compared_in_pairs(
+    ready: Cr, measured: list[dict]
+) -> None:
+    command = ("benchmark", "demo-object-detection", "--interleave", "-v", "format=onnx", "--processes", "5")
+    results = ready.json(*command, "-o", "accuracy=off", "-o", "max_seconds=1.5", "-o", "warmup_seconds=0.5")["results"]
+    assert [r["status"] for r in results] == ["ok", "ok"] and results[0]["turns"] == results[1]["turns"]
+    whole = {r["configuration"]["id"]: r["metrics"]["latency_p50"]["value"] for r in measured}
+    for result in results:
+        assert len(result["processes"]) == 5 and all(p["counts"]["latency"] > 20 for p in result["processes"])
+        # A turn begins warm, so the numbers are those of a process that is measured alone, but for the neighbours.
+        assert 0.5 < result["metrics"]["latency_p50"]["value"] / whole[result["configuration"]["id"]] < 2
+        assert "measured in turns" in result["metrics"]["energy_cpu"]["reason"]
+    a, b = ({r["precision"]: r["id"] for r in results}[name] for name in ("fp32", "int8"))
+    compared = ready.json("compare", a, b)
+    assert compared["paired"] is True and compared["floor"] == 0.01
+    low, high = compared["interval"]
+    assert low <= compared["ratio"] <= high
+
+
 def test_a_result_is_reproduced_from_its_lock(ready: Cr, measured: list[dict], tmp_path: Path) -> None:
     original = measured[1]
     done = ready("reproduce", original["id"][:12], "--offline", "--json", check=False)

@@ -155,12 +155,31 @@ def test_results_of_several_processes_are_compared_by_these(tmp_path: Path) -> N
     assert few.verdict == "too few repetitions to say" and "5 processes of each" in few.reach
 
 
-def test_results_whose_processes_took_turns_are_held_to_a_lower_floor(tmp_path: Path) -> None:
-    turns = {"turns": "0123456789abcdef"}
-    a, b = forked(tmp_path, 1, shift=0.03, **turns), forked(tmp_path, 2, shift=0.03, **turns)
-    assert compare_results(a, b).floor == 0.01
-    apart = forked(tmp_path, 2, shift=0.03)
-    assert compare_results(a, apart).floor > 0.05, "at the same time, but by another command"
+TURNS = {"turns": "0123456789abcdef"}
+
+
+def test_results_whose_processes_took_turns_are_compared_in_pairs(tmp_path: Path) -> None:
+    a, b = forked(tmp_path, 1, shift=0.03, **TURNS), forked(tmp_path, 2, shift=0.03, **TURNS)
+    turns = compare_results(a, b)
+    assert turns.paired and turns.floor == 0.01 and "pairs of processes" in turns.method
+    assert "interleave" not in turns.reach
+    apart = compare_results(a, forked(tmp_path, 2, shift=0.03))
+    assert not apart.paired and apart.floor > 0.05, "at the same time, but by another command"
+    assert apart.verdict == "no measurable difference" and "--interleave" in apart.reach
+
+
+def test_what_earlier_runs_differ_by_is_nothing_between_results_that_took_turns(tmp_path: Path) -> None:
+    earlier = [
+        forked(tmp_path, i, f, **later(10 + i), metrics={"latency_p50": metric(f)}) for i, f in enumerate((1.0, 1.4), 1)
+    ]
+    a, b = (forked(tmp_path, i, f, **later(15), **TURNS) for i, f in ((3, 1.0), (4, 1.06)))
+    found = compare_results(a, b, earlier)
+    assert (found.verdict, found.noise_floor, found.runs) == ("slower", 0.01, 1)
+    c = forked(tmp_path, 5, 1.06, **later(16))
+    assert compare_results(a, c, earlier).noise_floor > 0.3
+    ranking = rank_results([a, b, c], earlier)
+    assert {e.id: e.verdict for e in ranking.entries} == {a.id: "", b.id: "slower", c.id: "no measurable difference"}
+    assert "Student's t on pairs of processes that took turns or Mann-Whitney U" in ranking.method
 
 
 def test_what_loadgen_keeps_of_a_server_run_is_said(tmp_path: Path) -> None:

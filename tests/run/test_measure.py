@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,9 @@ def test_a_meter_measures_the_program_s_phase(tmp_path: Path) -> None:
     assert power["interval"][0] <= 25 <= power["interval"][1]
     assert power["value"] == pytest.approx(25, rel=1e-3)
     assert 1.3 * 25 / 13 * 0.99 < energy["value"] < 2.0 * 25 / 13
+    code = PHASED.replace("'queries': 13,", "'queries': 13, 'shared': True,")
+    shared = measured(tmp_path, code, meter=Clock()).document["metrics"]["energy_machine"]
+    assert shared["value"] is None and "measured in turns" in shared["reason"]
 
 
 @pytest.mark.parametrize("phase", ["'x'", "{'begin': 'a'}", "{'begin': 5, 'end': 1, 'queries': 1}", "[1]"])
@@ -258,8 +262,10 @@ def test_a_graph_without_an_interpreter_cannot_run(tmp_path: Path) -> None:
         )
 
 
-def in_turns(tmp_path: Path, code: str, *, interleave: bool, processes: int = 2) -> list[tuple[int, Measured]]:
-    lock, index, installed = world(tmp_path, HEAD_OF_TURNS + code, OPTIONS)
+def in_turns(
+    tmp_path: Path, code: str, *, interleave: bool, processes: int = 2, **keys: Any
+) -> list[tuple[int, Measured]]:
+    lock, index, installed = world(tmp_path, HEAD_OF_TURNS + code, OPTIONS, **keys)
     both = [lock.configurations[0]] * 2
     order = Order("benchmark", {}, processes=processes)
     return list(measure_all(lock, both, index, installed, Home(tmp_path / "home"), order, interleave=interleave))
@@ -306,6 +312,66 @@ def test_an_interrupt_keeps_what_every_configuration_has(tmp_path: Path) -> None
     assert (first.document["status"], second.document["status"]) == ("interrupted", "interrupted")
     assert len(moments(second)) == 1 and "after 1 of 2 processes" in second.document["error"]
     assert problems(json.loads(json.dumps(second.document)), "result") == []
+
+
+#: Works in three turns of a process; what it was asked for is among its warnings.
+TURNS = """
+def over():
+    print(json.dumps({"turn": "over"}), flush=True)
+    if not sys.stdin.readline(): sys.exit(7)
+spans = []
+asked = request.get("turns")
+for n in range(3):
+    if asked: over()
+    spans.append(time.monotonic()); time.sleep(0.03); spans.append(time.monotonic())
+GOOD["samples"] = {"when": {"unit": "s", "values": spans}}
+GOOD["warnings"] = [f"asked for {asked}"]
+(out / 'response.json').write_text(json.dumps(GOOD))
+"""
+
+
+def test_programs_that_can_take_turns_within_a_process(tmp_path: Path) -> None:
+    (_, first), (_, second) = in_turns(tmp_path, TURNS, interleave=True, turns=True)
+    assert {d.document["status"] for d in (first, second)} == {"ok"}
+    assert first.document["turns"] == second.document["turns"]
+    assert first.document["warnings"][0] == "asked for {'seconds': 0.1}"
+    a, b = ([tuple(moments(one)[i : i + 2]) for i in range(0, 12, 2)] for one in (first, second))
+    spans = sorted([*a, *b])
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), "one at a time"
+    assert spans == [span for both in zip(a, b, strict=True) for span in both], "and by turns"
+
+
+def test_only_programs_that_declare_it_are_asked_for_turns(tmp_path: Path) -> None:
+    (_, first), _ = in_turns(tmp_path, TURNS, interleave=True)
+    assert first.document["warnings"][0] == "asked for None"
+    (_, alone), _ = in_turns(tmp_path, TURNS, interleave=False, turns=True)
+    assert alone.document["warnings"][0] == "asked for None"
+
+
+@pytest.mark.parametrize("when", ["spans", "asked"], ids=["within its turns", "before its first"])
+def test_one_that_crashes_in_its_turn_leaves_the_others_theirs(tmp_path: Path, when: str) -> None:
+    once = f"    mark = pathlib.Path(sys.argv[0]).with_name('mark')\n    if {when} and not mark.exists(): mark.touch(); os.abort()\n"
+    code = TURNS.replace("    if asked: over()\n", once + "    if asked: over()\n")
+    (_, first), (_, second) = in_turns(tmp_path, code, interleave=True, turns=True)
+    assert (first.document["status"], second.document["status"]) == ("crashed", "ok")
+    assert len(moments(second)) == 12
+
+
+def test_an_interrupt_ends_all_that_take_turns(tmp_path: Path) -> None:
+    code = TURNS.replace(
+        "    spans.append",
+        "    if n == 1: import signal; os.kill(os.getppid(), signal.SIGINT); time.sleep(60)\n    spans.append",
+        1,
+    )
+    found = in_turns(
+        tmp_path,
+        "(out / 'samples.partial.json').write_text(json.dumps({'samples': {'when': {'unit': 's', 'values': [1.0]}}}))\n(out / 'response.json').unlink()\n"
+        + code,
+        interleave=True,
+        turns=True,
+    )
+    assert [one.document["status"] for _, one in found] == ["interrupted", "interrupted"]
+    assert [moments(one) for _, one in found] == [[1.0], [1.0]], "what both had saved is kept"
 
 
 def test_a_rule_about_one_run_is_measured_in_one_process(tmp_path: Path) -> None:

@@ -3,17 +3,19 @@
 
 What is tested are the medians of processes, for samples of one process are not independent of each other:
 thousands of them say nothing of what the next process will be like. The verdict is `faster` or `slower` when
+the test gives p < 0.01 and the ratio of the medians is off 1 by at least the noise floor. Which test, and what
+floor, depends on how the two were measured:
 
-- a two-sided Mann-Whitney U test of the medians of the processes gives p < 0.01, and
-- the ratio of the medians is off 1 by at least the noise floor: 1 %, what is known from elsewhere, and, unless
-  the processes of both took turns, how far the processes of either lie apart. Processes that follow each other
-  share the state of the machine, which the next result finds changed; that is what the last part is for.
+- Processes of the two took turns: each has a partner that was measured meanwhile, and the ratios of the pairs are
+  tested (`pairs`). The floor is 1 %.
+- The two followed each other: Mann-Whitney U, two-sided, of the medians of the processes. The floor is 1 %, or what
+  is known from elsewhere, or how far the processes of either lie apart, the largest of these: processes
+  that follow each other share the state of the machine, which the next result finds changed.
+- One of the two has a single process: there is nothing but samples. These are tested by Mann-Whitney U at
+  p < 0.002, and what processes differ by is only known as far as the floor that is handed in knows it.
 
 Else it is `no measurable difference`. Where even processes without any overlap could not reach that p (4 against
 4), it is `too few repetitions to say`. docs/design/0024 has what was weighed, bench/compare_aa.py the figures.
-
-Where one of the two has a single process, there is nothing but samples: then these are tested, at p < 0.002,
-and what processes differ by is only known as far as the noise floor that is handed in knows it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from statistics import NormalDist, fmean, median, variance
 from typing import Optional
 
 from codereef.bench.distributions import t_quantile
+from codereef.bench.pairs import FEWEST, pair_up
 from codereef.bench.ranks import mann_whitney, superiority
 from codereef.bench.statistics import bootstrap, middle
 
@@ -44,10 +47,11 @@ class Comparison:
 
     Attributes:
         verdict: `faster`, `slower`, `no measurable difference` or `too few repetitions to say`; b against a.
-        ratio: median of b / median of a, over all samples; None when there are too few samples.
+        ratio: median of b / median of a, over all samples, or the mean ratio of pairs of processes that took
+            turns; None when there are too few samples.
         interval: confidence interval of the ratio; None as above, and where none was asked for.
         confidence: level of the interval that was asked for.
-        p_value: of the Mann-Whitney U test, two-sided; None when there are no samples.
+        p_value: of the test, two-sided; None when there are no samples.
         superiority: probability that a sample of b is larger than one of a; None as above.
         samples: sizes of a and b.
         processes: how many processes they are from.
@@ -55,6 +59,7 @@ class Comparison:
         detectable: relative difference that would be called one in 95 % of cases; None where only one process
             is known, for then nobody can tell.
         method: how it was computed.
+        paired: whether processes that took turns were compared in pairs.
     """
 
     verdict: str
@@ -68,6 +73,7 @@ class Comparison:
     floor: float
     detectable: Optional[float]
     method: str
+    paired: bool = False
 
     def verdict_at(self, p_value: float) -> str:
         """The verdict with another p-value, such as one that is corrected for many comparisons.
@@ -82,6 +88,8 @@ class Comparison:
             return ALIKE
         if p_value < alpha:
             return FASTER if self.ratio < 1 else SLOWER
+        if self.paired:
+            return ALIKE
         n, m = self.samples if min(self.processes) == 1 else self.processes
         return TOO_FEW if self.p_value <= least_p(n, m) * (1 + 1e-9) else ALIKE
 
@@ -142,17 +150,17 @@ def compare(
         seed: of the bootstrap; take it from the two results' identities to make the answer repeatable.
         confidence: level of the ratio's interval; None leaves it out, and with it most of the work.
         noise_floor: least relative difference of the medians that is called one; 1 % is the least allowed.
-        interleaved: whether the processes of a and b took turns.
+        interleaved: whether the processes of a and b took turns, the first with the first, and so on.
     """
     a, b = ([values for values in series if len(values)] for series in (a, b))
+    if interleaved and min(len(a), len(b)) > 1:
+        return _compare_pairs(a, b, confidence)
     one, two = ([value for values in series for value in values] for series in (a, b))
     sizes, processes = (len(one), len(two)), (len(a), len(b))
     by_process = min(processes) > 1
     alpha = ALPHA if by_process else SAMPLES_ALPHA
     medians = [[float(median(values)) for values in series] for series in (a, b)]
-    floor = max(NOISE_FLOOR, noise_floor)
-    if not interleaved:
-        floor = max([floor, *(spread(values) for values in medians if values)])
+    floor = max([NOISE_FLOOR, noise_floor, *(spread(values) for values in medians if values)])
     method = (
         f"Mann-Whitney U two-sided of {'medians of processes' if by_process else 'samples'} p < {alpha:g} and "
         f"|ratio of medians - 1| >= {floor:.3g}; ratio: circular block bootstrap"
@@ -175,6 +183,33 @@ def compare(
     return Comparison(
         verdict, ratio, interval, confidence, p_value, larger, sizes, processes, floor, detectable, method
     )  # fmt: skip
+
+
+def _compare_pairs(
+    a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], confidence: Optional[float]
+) -> Comparison:
+    """Compare two results whose processes took turns; see `compare`."""
+    one, two = ([value for values in series for value in values] for series in (a, b))
+    pairs = pair_up(*([float(median(values)) for values in series] for series in (a, b)))
+    verdict = TOO_FEW
+    if pairs.count >= FEWEST and pairs.p_value is not None:
+        found = pairs.p_value < ALPHA and abs(pairs.ratio - 1) >= NOISE_FLOOR
+        verdict = ALIKE if not found else FASTER if pairs.ratio < 1 else SLOWER
+    return Comparison(
+        verdict,
+        pairs.ratio,
+        None if confidence is None else pairs.interval(confidence),
+        confidence,
+        pairs.p_value,
+        superiority(one, two),
+        (len(one), len(two)),
+        (len(a), len(b)),
+        NOISE_FLOOR,
+        pairs.detectable(ALPHA, NOISE_FLOOR),
+        f"Student's t two-sided on the logarithms of the ratios of {pairs.count} pairs of processes that took turns "
+        f"p < {ALPHA:g} and |ratio - 1| >= {NOISE_FLOOR:g}; ratio: their geometric mean, its interval by the same t",
+        paired=True,
+    )
 
 
 def _detectable(medians: Sequence[Sequence[float]], floor: float) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from codereef.bench.load.summary import headline, series_name, summarise
 from codereef.bench.options import Options
 from codereef.bench.pipeline import Pipeline, Prepared
 from codereef.bench.response import FORMAT, Metric, Progress, Response, samples_as_dict, write_json
+from codereef.bench.turns import ClientTurns
 from codereef.errors import RunError, UsageError
 
 PARTIAL = "samples.partial.json"
@@ -96,6 +97,7 @@ def measure(
     output: Path,
     scenario: str = SINGLE,
     alone: bool = True,
+    turns: Optional[ClientTurns] = None,
 ) -> tuple[Answer, ...]:
     """Put load on a loaded model and write what was measured into the response.
 
@@ -108,6 +110,7 @@ def measure(
         output: folder in which samples are saved on the way, and which gets the driver's logs.
         scenario: MLPerf's name of the load pattern.
         alone: whether no other process shares the measurement; else only all of them know how wide its interval is.
+        turns: those of this process, where it is measured in turns with others; MLPerf LoadGen knows none.
 
     Returns:
         With the option `accuracy=sampled`, answers of the measured run, each of another input; else none.
@@ -118,6 +121,7 @@ def measure(
     plan = make_plan(scenario, options)
     if options.driver == mlperf.NAME:
         mlperf.check(plan)
+        turns = None
     save = _Saver(output / PARTIAL, response)
     prepared = _prepared(pipeline, dataset, options.input_limit, progress)
     feeds = [each.feeds for each in prepared]
@@ -129,18 +133,20 @@ def measure(
     begin = time.monotonic()
 
     def tick(samples: Samples) -> None:
-        done = min(1.0, (time.monotonic() - begin) / options.max_seconds)
+        away = 0.0 if turns is None else turns.waited
+        done = min(1.0, (time.monotonic() - begin - away) / options.max_seconds)
         progress.say("measure", samples.size, None, done)
         save(series_name(plan), samples)
 
     keep = _chosen(options, len(feeds))
     # What the phase takes of the machine is recorded around this block; only the load may stand in it.
-    with collected(response, harness=options.driver != mlperf.NAME) as collection:
+    with collected(response, harness=options.driver != mlperf.NAME, turns=turns is not None) as collection:
         if options.driver == mlperf.NAME:
             driven = mlperf.drive(plan, pipeline.invoke, feeds, output, expected, on_tick=tick, keep=keep)
         else:
-            driven = driver.drive(plan, pipeline.invoke, feeds, on_tick=tick, keep=keep)
+            driven = driver.drive(plan, pipeline.invoke, feeds, on_tick=tick, keep=keep, turns=turns)
         collection.queries = driven.measured.samples_ns.size
+        collection.unrecorded = driven.measured.unrecorded
     if plan.batch > 1:
         pipeline.session.resize_batch(1)
     count = driven.measured.samples_ns.size

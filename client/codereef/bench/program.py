@@ -33,6 +33,7 @@ from codereef.bench.response import Metric, Progress, Response, write_json
 from codereef.bench.sampled import score_answers
 from codereef.bench.scoring import score
 from codereef.bench.tasks import Task, task_for
+from codereef.bench.turns import ClientTurns
 from codereef.errors import CrError
 
 _INTERRUPTED = "interrupted; samples.partial.json holds what was measured up to shortly before"
@@ -46,11 +47,19 @@ class Program:
         request: what to do.
         progress: where progress is said.
         response: filled in as far as it goes, so that a failure keeps what was measured before.
+        turns: those of this process, where it is measured in turns with others.
     """
 
-    def __init__(self, task: str, request: Request, progress: Progress, response: Response) -> None:
+    def __init__(
+        self,
+        task: str,
+        request: Request,
+        progress: Progress,
+        response: Response,
+        turns: Optional[ClientTurns] = None,
+    ) -> None:
         self._task_name, self._request = task, request
-        self._progress, self._response = progress, response
+        self._progress, self._response, self._turns = progress, response, turns
         options, self._runtime_options = parse_options(request.options, request.runtime)
         self._options = options.shared_by(*request.process)
 
@@ -83,6 +92,7 @@ class Program:
                 self._request.output,
                 self._request.scenario,
                 self._request.process[1] == 1,
+                self._turns,
             )
             if self._request.process[0] > 0:
                 return  # The first process scores; another would only do the same again.
@@ -142,11 +152,11 @@ def _own_stdout() -> Optional[TextIO]:
     return own
 
 
-def execute(task: str, request: Request, progress: Progress) -> Response:
+def execute(task: str, request: Request, progress: Progress, turns: Optional[ClientTurns] = None) -> Response:
     """Carry out a request and return the response, also when it fails in a way that is understood."""
     response = Response()
     try:
-        Program(task, request, progress, response).execute()
+        Program(task, request, progress, response, turns).execute()
     except CrError as error:
         response.status, response.error = "failed", f"{error.message}"
         if error.hint:
@@ -174,7 +184,10 @@ def main(task: str, arguments: Sequence[str]) -> int:
         print(json.dumps(error.as_dict()), file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    response = execute(task, request, Progress(_own_stdout()))
+    said, turns = _own_stdout(), None
+    if request.turn_seconds is not None and said is not None:
+        turns = ClientTurns(request.turn_seconds, said, sys.stdin)
+    response = execute(task, request, Progress(said), turns)
     if response.error is not None:
         print(response.error, file=sys.stderr)
     write_json(request.output / "response.json", response.as_dict())

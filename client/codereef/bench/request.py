@@ -120,7 +120,8 @@ class Request:
     """One order to a program: what to do, on which model and data, how, and where to write.
 
     `process` is (index, count) where several processes share one measurement: each takes its share of time and
-    samples, and the first one alone does what need not be done again, such as accuracy.
+    samples, and the first one alone does what need not be done again, such as accuracy. `turn_seconds` is the
+    length of a turn where it measures in turns with other processes, else None.
     """
 
     action: str
@@ -131,6 +132,7 @@ class Request:
     options: Mapping[str, Any]
     output: Path
     process: tuple[int, int] = (0, 1)
+    turn_seconds: Optional[float] = None
 
 
 class _Reader:
@@ -314,6 +316,14 @@ def _process(reader: _Reader) -> tuple[int, int]:
     return index, count
 
 
+def _turn_seconds(reader: _Reader) -> float:
+    reader.only("seconds")
+    seconds = reader.value.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < 3600:
+        raise reader.fail("seconds", "a number of seconds above 0")
+    return float(seconds)
+
+
 def parse_request(value: object, source: str = "request") -> Request:
     """Check decoded JSON and return the request.
 
@@ -326,7 +336,8 @@ def parse_request(value: object, source: str = "request") -> Request:
     """
     reader = _Reader(source, "", value)
     reader.only(
-        "format", "action", "scenario", "harness", "model", "dataset", "runtime", "options", "output", "process"
+        "format", "action", "scenario", "harness", "model", "dataset", "runtime", "options", "output", "process",
+        "turns",
     )  # fmt: skip
     reader.text("format", (FORMAT,))
     return Request(
@@ -338,6 +349,7 @@ def parse_request(value: object, source: str = "request") -> Request:
         options=reader.mapping("options"),
         output=reader.folder("output"),
         process=_process(reader.child("process")) if "process" in reader.value else (0, 1),
+        turn_seconds=_turn_seconds(reader.child("turns")) if "turns" in reader.value else None,
     )
 
 

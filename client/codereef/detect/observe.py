@@ -153,7 +153,8 @@ class Observation:
             phases: `phase` of the response of each measured process.
         """
         known = _phases(phases)
-        return machine_energy(self._source, self._meter.values, known, self._problem) if known else {}
+        shared = "other processes were measured in turns with it" if any(p.get("shared") for p in phases) else ""
+        return machine_energy(self._source, self._meter.values, known, self._problem or shared) if known else {}
 
     def during(self, phases: Sequence[Mapping[str, object]]) -> dict[str, object]:
         """Return what was seen while queries ran, or while the program ran where it tells no phase.

@@ -29,7 +29,7 @@ class ResultComparison:
         verdict: of B against A: `faster`, `slower`, `no measurable difference` or `too few repetitions to say`.
         ratio: median latency of B divided by that of A, or None.
         interval: its confidence interval, or None.
-        p_value: of the Mann-Whitney test, or None.
+        p_value: of the test, or None.
         superiority: probability that a query of B takes longer than one of A, or None.
         samples: numbers of samples.
         processes: numbers of processes they are from.
@@ -42,6 +42,7 @@ class ResultComparison:
         differences: what differs in graph, options, load, steps and machine.
         noise_floor: how far repeated runs are known to lie apart; at least 1 %.
         runs: how many runs of one thing that is known from; 1 when it is not.
+        paired: whether their processes took turns and were compared in pairs.
         notes: what the results themselves warn of.
     """
 
@@ -63,6 +64,7 @@ class ResultComparison:
     differences: tuple[Difference, ...]
     noise_floor: float
     runs: int
+    paired: bool
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,6 +100,8 @@ class ResultComparison:
             said.append(f"A difference of {self.detectable * 100:.1f} % would be found in 19 of 20 such comparisons.")
         if self.verdict == TOO_FEW and max(self.processes) > 1:
             said.append("With 5 processes of each there would be a verdict.")
+        elif self.verdict == ALIKE and not self.paired:
+            said.append("Configurations that take turns (`cr benchmark --interleave`) show smaller differences.")
         return " ".join(said)
 
 
@@ -121,6 +125,8 @@ def noise_floor(a: Result, b: Result, others: Iterable[Result]) -> tuple[float, 
         The floor, at least 1 %, and the largest number of runs behind it (1: it is not known).
     """
     floor, runs = NOISE_FLOOR, 1
+    if _took_turns(a, b):
+        return floor, runs  # What differs from run to run met both.
     known = {result.id: result for result in (*others, a, b)}
     for one, other in ((a, b), (b, a)):
         # The two that are compared are no evidence about each other.
@@ -234,6 +240,7 @@ def compare_results(
         differences(left, right),
         floor,
         runs,
+        outcome.paired,
         (*_notes("A", left), *_notes("B", right)),
     )
 
@@ -310,8 +317,13 @@ def rank_results(results: Sequence[Result], others: Iterable[Result] = (), *, ef
     return Ranking(
         first.id,
         tuple(sorted(entries, key=lambda entry: entry.median)),
-        f"each against the first by Mann-Whitney U; p-values by Holm's rule for {len(outcomes)} comparisons",
+        f"each against the first by {_test(outcomes)}; p-values by Holm's rule for {len(outcomes)} comparisons",
     )
+
+
+def _test(outcomes: Sequence[Comparison]) -> str:
+    names = ("Student's t on pairs of processes that took turns", "Mann-Whitney U")
+    return " or ".join(names[not paired] for paired in sorted({outcome.paired for outcome in outcomes}, reverse=True))
 
 
 def _median(result: Result) -> float:

@@ -7,7 +7,9 @@ A crash, a time-out or a lack of memory is a result too, with a status and with 
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from codereef.home import Home
@@ -15,10 +17,13 @@ from codereef.install.execute import Installed
 from codereef.lock.model import Lock, LockedConfiguration
 from codereef.repo.index import Index
 from codereef.run.measurement import Measured, Measurement, Order
-from codereef.run.process import Update
+from codereef.run.process import Process, Update
 
 if TYPE_CHECKING:
     from codereef.detect.meter import Source
+
+#: Length of a turn: neighbours come and go in seconds, and getting warm again takes a hundredth of one.
+TURN_SECONDS = 0.1
 
 __all__ = ["Measured", "Order", "measure", "measure_all"]
 
@@ -62,8 +67,10 @@ def measure_all(
         installed: where everything is.
         home: the client's home.
         order: what is asked.
-        interleave: let the configurations take turns, process by process: what the machine does meanwhile meets
-            all alike, and `cr compare` can tell smaller differences. There are results only at the end.
+        interleave: let the configurations take turns: what the machine does meanwhile meets all alike, and
+            `cr compare` can tell smaller differences. The turns are of `TURN_SECONDS` where the programs can do
+            that, and their models are all in memory then; else one process follows the other. There are results
+            only at the end.
         meter: power meter; None takes what the setting `meter` names, else a battery in use.
         on_update: is told which configuration, counted from 0, has come how far, from another thread.
 
@@ -96,12 +103,37 @@ def measure_all(
 def _carry_out(group: Sequence[tuple[int, Measurement]], on_update: Callable[[int, Update], None]) -> bool:
     """Let measurements take turns until all are done; return whether the user interrupted."""
     while left := [entry for entry in group if not entry[1].done]:
-        for number, measurement in left:
+        together = len(left) > 1 and all(measurement.takes_turns for _, measurement in left)
+        for entries in [left] if together else [[entry] for entry in left]:
+            _run_next(entries, on_update)
+            if any(measurement.interrupted for _, measurement in entries):
+                return True
+    return False
+
+
+def _run_next(entries: Sequence[tuple[int, Measurement]], on_update: Callable[[int, Update], None]) -> None:
+    """Run the next process of each measurement, in turns where there are several.
+
+    Only one of the processes runs at any time: each of the later ones is started when those before it have loaded
+    their model and wait for their next turn.
+    """
+    with ExitStack() as opened:
+        waiting = deque[tuple[Measurement, Process]]()
+        for number, measurement in entries:
 
             def update(said: Update, number: int = number) -> None:
                 on_update(number, said)
 
-            measurement.step(update)
+            process = measurement.process(update, TURN_SECONDS if len(entries) > 1 else None)
+            waiting.append((measurement, opened.enter_context(process)))
+        while waiting:
+            measurement, process = waiting.popleft()
+            if process.proceed():
+                waiting.append((measurement, process))
+                continue
+            measurement.add(process.answer())
             if measurement.interrupted:
-                return True
-    return False
+                break
+        for measurement, process in waiting:
+            if process.started:
+                measurement.add(process.answer())

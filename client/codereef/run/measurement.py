@@ -23,7 +23,7 @@ from codereef.repo.index import Index
 from codereef.run.claims import check_claims
 from codereef.run.document import Machine, result_document, scrubbed
 from codereef.run.options import measured_options, merge_options, scenario_of
-from codereef.run.process import Answer, Update, answer_of
+from codereef.run.process import Answer, Process, Update
 from codereef.run.request import Parts, build_request, parts_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Order:
         scenario: load pattern from the user; that of the solution's action when None.
         timeout: seconds that each process may take; the program's own limit by default.
         memory_limit: bytes of address space; None for no limit.
-        processes: how many a benchmark starts, one after the other; what the program declares by default.
+        processes: how many a benchmark starts; what the program declares by default.
     """
 
     action: str
@@ -184,14 +184,17 @@ class Measurement:
         """Whether the user interrupted it."""
         return bool(self._answers) and self._answers[-1].status == "interrupted"
 
-    def step(self, on_update: Callable[[Update], None]) -> None:
-        """Start the next process and wait for it.
+    @property
+    def takes_turns(self) -> bool:
+        """Whether its program can be measured in turns with others."""
+        return self._order.action == "benchmark" and bool(self._parts.program.meta.get("turns"))
+
+    def process(self, on_update: Callable[[Update], None], turn_seconds: float | None = None) -> Process:
+        """Return the next process, not yet started; its answer belongs to `add`.
 
         Args:
             on_update: is told how far it has come, from another thread.
-
-        Raises:
-            RunError: it could not be started.
+            turn_seconds: length of a turn, where it runs in turns with processes of other measurements.
         """
         from codereef.detect.state import machine_state
 
@@ -211,22 +214,26 @@ class Measurement:
                 output,
                 self._scenario,
                 (number, self._count) if self._count > 1 else None,
+                turn_seconds,
             )
 
         def update(said: Update) -> None:
             phase = f"{said.phase} ({number + 1} of {self._count})" if self._count > 1 else said.phase
             on_update(replace(said, phase=phase))
 
-        self._answers.append(
-            answer_of(
-                self._python,
-                self._installed.folders[parts.program_id] / parts.program.meta["run"]["python"],
-                request,
-                timeout=limit if limit is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT)),
-                memory_limit=self._order.memory_limit,
-                on_update=update,
-            )
+        return Process(
+            self._python,
+            self._installed.folders[parts.program_id] / parts.program.meta["run"]["python"],
+            request,
+            timeout=limit if limit is not None else float(parts.program.meta.get("timeout", DEFAULT_TIMEOUT)),
+            memory_limit=self._order.memory_limit,
+            on_update=update,
+            turns=turn_seconds is not None,
         )
+
+    def add(self, answer: Answer) -> None:
+        """Keep what a process left behind."""
+        self._answers.append(answer)
 
     def finish(self, observation: Observation, turns: str = "") -> Measured:
         """Make the result of the processes that have run, at least one.

@@ -84,6 +84,7 @@ def build_request(
     output: Path,
     scenario: str = "single-stream",
     process: tuple[int, int] | None = None,
+    turn_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return the request for one process of a run.
 
@@ -97,6 +98,7 @@ def build_request(
         output: existing, empty folder for the program's files.
         scenario: load pattern; handed on to programs that declare `scenarios`.
         process: which of how many processes it is, from 0; None where there is one.
+        turn_seconds: length of a turn, where it runs in turns with other processes.
 
     Raises:
         MetadataError: the model's metadata leave no file or no runtime for this choice of variants.
@@ -133,4 +135,5 @@ def build_request(
         "options": {key: value for key, value in options.items() if key != "threads"},
         "output": str(output),
         **({} if process is None else {"process": {"index": process[0], "count": process[1]}}),
+        **({} if turn_seconds is None else {"turns": {"seconds": turn_seconds}}),
     }

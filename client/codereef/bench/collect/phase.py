@@ -18,6 +18,9 @@ from codereef.bench.collect.ticks import Ticks
 from codereef.bench.collect.usage import Usage
 from codereef.bench.response import Response
 
+#: Why numbers of the whole machine are missing.
+SHARED = "other processes were measured in turns with this one"
+
 
 def affinity() -> Optional[str]:
     """The processors this process may run on, as a kernel list such as ``0-3,8``; None where nobody says."""
@@ -37,12 +40,16 @@ class Collection:
     """A block around one measuring phase; see `collected`.
 
     Attributes:
-        queries: how many queries the phase answered; to be set inside the block.
+        queries: how many queries the phase answered and recorded; to be set inside the block.
+        unrecorded: how many it answered besides; to be set inside the block.
     """
 
-    def __init__(self, response: Response, collectors: Sequence[Collector], *, harness: bool) -> None:
-        self.queries = 0
+    def __init__(
+        self, response: Response, collectors: Sequence[Collector], *, harness: bool, others: Sequence[Collector] = ()
+    ) -> None:
+        self.queries = self.unrecorded = 0
         self._response, self._collectors, self._harness = response, collectors, harness
+        self._others = others
         self._failed: dict[int, str] = {}
         self._begin = 0.0
 
@@ -64,7 +71,7 @@ class Collection:
         end = time.monotonic()
         if kind is not None:
             return
-        phase = Phase(end - self._begin, self.queries)
+        phase = Phase(end - self._begin, self.queries + self.unrecorded)
         # The last that was started is the cheapest and closest to the queries, so it is read first.
         for number, collector in reversed(list(enumerate(self._collectors))):
             try:
@@ -74,18 +81,26 @@ class Collection:
             except Exception as problem:
                 metrics = not_available(collector.metrics, f"reading failed ({problem})")
             self._response.metrics.update(metrics)
-        self._response.phase = {"begin": self._begin, "end": end, "queries": self.queries, "affinity": affinity()}
+        for collector in self._others:
+            self._response.metrics.update(not_available(collector.metrics, SHARED))
+        facts = {"begin": self._begin, "end": end, "queries": self.queries, "affinity": affinity()}
+        self._response.phase = {**facts, "shared": True} if self._others else facts
 
 
-def collected(response: Response, *, harness: bool = True, root: Path = Path("/")) -> Collection:
+def collected(response: Response, *, harness: bool = True, turns: bool = False, root: Path = Path("/")) -> Collection:
     """Record what a measuring phase takes: put the load, and nothing else, into its block.
 
     Args:
         response: gets the metrics and the times of the phase when the block ends well.
         harness: whether the measuring core of this package sends the queries, so that its own cost is measured
             before the phase.
+        turns: whether other processes are measured in turns with this one: what is counted of the whole machine
+            or of a device is then not that of this process.
         root: where the machine's file system begins.
     """
     providers = response.runtime.get("providers")
     listed = [str(provider) for provider in providers] if isinstance(providers, (list, tuple)) else []
-    return Collection(response, (Nvml(listed), Rapl(root), Ticks(root), Usage()), harness=harness)
+    whole: tuple[Collector, ...] = (Nvml(listed), Rapl(root), Ticks(root))
+    if turns:
+        return Collection(response, (Usage(),), harness=harness, others=whole)
+    return Collection(response, (*whole, Usage()), harness=harness)

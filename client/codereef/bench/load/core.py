@@ -5,6 +5,9 @@ The clock is `time.perf_counter_ns`. Between two queries a loop stores one integ
 rules, progress and saving run only when they are due, between queries, never inside one. The garbage collector is
 off meanwhile. Samples are kept in the order taken.
 
+Where several processes are measured against each other they take turns (`Turns`): short ones, so that whatever
+else the machine does meets all of them alike. While others run, the clock of this process stands still.
+
 The scenarios are those of MLPerf LoadGen (Reddi et al. 2020, arXiv:1911.02549). Queries go through the inputs in
 order, again and again, rather than at random, so that two runs see the same ones.
 """
@@ -19,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any, Protocol, TypeVar
+from typing import Any, Optional, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +33,8 @@ NEVER = 1 << 62
 # A sleep ends up to about this much late on a machine at rest; so long before its time the loop stays awake.
 _AWAKE_NS = 200_000
 _FIRST_ROOM = 4096
+# So long, and once at least, a model runs unrecorded at the beginning of a turn: others had the caches meanwhile.
+_AGAIN_NS = 10_000_000
 
 
 class StopRule(Protocol):
@@ -49,18 +54,33 @@ class Schedule(Protocol):
         """The next arrivals, in ns since the start, in order; never empty."""
 
 
+class Turns(Protocol):
+    """Processes that measure in turns, of which one runs at a time.
+
+    Attributes:
+        seconds: length of a turn; the query under way is finished.
+    """
+
+    seconds: float
+
+    def over(self) -> None:
+        """Let the others run, and return when it is this process's turn again."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What was measured.
 
     Attributes:
         samples_ns: latency of each query in ns, in the order taken.
-        elapsed_ns: time from before the first query to after the last, with all that lies between.
+        elapsed_ns: time from before the first query to after the last, with all that lies between but turns of
+            other processes.
         stopped: why it ended.
         paused_ns: the part of the elapsed time in which we looked, saved and reported, and no query ran.
         last_ns: when the last query was sent, in ns since the start; in a schedule, when it was to arrive.
         waiting: queries of the schedule that had arrived and were not answered when it ended.
         kept: answers that were asked for, by the number of the query, from 0.
+        unrecorded: queries at the beginning of turns, which are in no sample.
     """
 
     samples_ns: Samples
@@ -70,6 +90,7 @@ class Measurement:
     last_ns: int = 0
     waiting: int = 0
     kept: tuple[tuple[int, Any], ...] = ()
+    unrecorded: int = 0
 
 
 @contextmanager
@@ -85,7 +106,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 class _Watch:
-    """What happens between queries when it is due: rules, ticks, room for samples, answers to keep."""
+    """What happens between queries when it is due: rules, ticks, room for samples, answers to keep, turns."""
 
     def __init__(
         self,
@@ -93,9 +114,12 @@ class _Watch:
         on_tick: Callable[[Samples], None],
         tick_s: float,
         keep: Sequence[int],
+        turns: Optional[Turns],
     ) -> None:
         self.store = array("q", bytes(8 * _FIRST_ROOM))
         self.kept: list[tuple[int, Any]] = []
+        self.unrecorded = 0
+        self._turns, self._turn_ends = turns, NEVER
         self._rules, self._on_tick, self._tick_ns = rules, on_tick, int(tick_s * 1e9)
         self._keep = sorted(keep, reverse=True)
         self._next_tick = self._tick_ns
@@ -111,7 +135,7 @@ class _Watch:
         counts = [len(self.store), *(count for count, _ in self._due)]
         if self._keep:
             counts.append(self._keep[-1] + 1)
-        return min(counts), min([self._next_tick, *(ns for _, ns in self._due)])
+        return min(counts), min([self._next_tick, self._turn_ends, *(ns for _, ns in self._due)])
 
     def look(self, count: int, elapsed_ns: int, answer: Any) -> str:
         """Do what is due after `count` samples and return why to stop, or an empty string."""
@@ -134,6 +158,30 @@ class _Watch:
             self._next_tick = elapsed_ns + self._tick_ns
         return ""
 
+    def pass_on(self, elapsed_ns: int, invoke: Callable[[Feed], Any], feed: Feed) -> int:
+        """Let other processes run where the turn is over, and get warm again.
+
+        Returns:
+            For how many ns the clock of the measurement stands still.
+        """
+        return self.begin_turn(elapsed_ns, invoke, feed) if elapsed_ns >= self._turn_ends else 0
+
+    def begin_turn(self, elapsed_ns: int, invoke: Callable[[Feed], Any], feed: Feed) -> int:
+        """Wait for the next turn where there are any; see `pass_on`."""
+        if self._turns is None:
+            return 0
+        clock = time.perf_counter_ns
+        begin = clock()
+        self._turns.over()
+        again = clock() + _AGAIN_NS
+        while True:
+            invoke(feed)
+            self.unrecorded += 1
+            if clock() >= again:
+                break
+        self._turn_ends = elapsed_ns + int(self._turns.seconds * 1e9)
+        return clock() - begin
+
     def samples(self, count: int) -> Samples:
         """The samples so far, as an array of its own."""
         taken: Samples = np.frombuffer(self.store, dtype=np.int64, count=count).copy()
@@ -148,6 +196,7 @@ def closed_loop(
     on_tick: Callable[[Samples], None] = lambda samples: None,
     tick_s: float = 1.0,
     keep: Sequence[int] = (),
+    turns: Optional[Turns] = None,
 ) -> Measurement:
     """Send one query after another until a rule says stop.
 
@@ -159,16 +208,18 @@ def closed_loop(
             progress and saving. The time it takes is in no sample.
         tick_s: seconds between two ticks.
         keep: numbers of the queries, from 0, whose answers are wanted.
+        turns: the turns of this process, where others are measured with it.
 
     Returns:
         The measurement, of at least one query.
     """
     clock = time.perf_counter_ns
     with _no_garbage_collection():
-        watch = _Watch(rules, on_tick, tick_s, keep)
+        watch = _Watch(rules, on_tick, tick_s, keep, turns)
         store, count, paused, stopped = watch.store, 0, 0, ""
+        watch.begin_turn(0, invoke, inputs[0])
         next_count, next_ns = watch.next()
-        begin = start = clock()
+        start = clock()
         next_time = start + next_ns
         before = after = start
         for feed in cycle(inputs):
@@ -183,10 +234,15 @@ def closed_loop(
             stopped = watch.look(count, after - start, answer)
             if stopped:
                 break
+            away = watch.pass_on(after - start, invoke, feed)
+            start += away
             next_count, next_ns = watch.next()
             next_time = start + next_ns
-            paused += clock() - after
-    return Measurement(watch.samples(count), after - begin, stopped, paused, before - begin, kept=tuple(watch.kept))
+            paused += clock() - after - away
+    return Measurement(
+        watch.samples(count), after - start, stopped, paused, before - start,
+        kept=tuple(watch.kept), unrecorded=watch.unrecorded,
+    )  # fmt: skip
 
 
 def open_loop(
@@ -198,6 +254,7 @@ def open_loop(
     on_tick: Callable[[Samples], None] = lambda samples: None,
     tick_s: float = 1.0,
     keep: Sequence[int] = (),
+    turns: Optional[Turns] = None,
 ) -> Measurement:
     """Answer queries that arrive by a schedule, one at a time, in the order of their arrival, until a rule says stop.
 
@@ -215,17 +272,18 @@ def open_loop(
         invoke: the call that answers.
         inputs: its arguments, taken in order and again from the start.
         schedule: when queries arrive.
-        rules, on_tick, tick_s, keep: as for `closed_loop`.
+        rules, on_tick, tick_s, keep, turns: as for `closed_loop`.
 
     Returns:
         The measurement, of at least one query.
     """
     clock, sleep = time.perf_counter_ns, time.sleep
     with _no_garbage_collection():
-        watch = _Watch(rules, on_tick, tick_s, keep)
+        watch = _Watch(rules, on_tick, tick_s, keep, turns)
         store, count, paused, stopped = watch.store, 0, 0, ""
         feeds = cycle(inputs)
         arrivals: Sequence[int] = ()
+        watch.begin_turn(0, invoke, inputs[0])
         next_count, next_ns = watch.next()
         begin = start = clock()
         next_time = start + next_ns
@@ -254,13 +312,16 @@ def open_loop(
                 stopped = watch.look(count, after - start, answer)
                 if stopped:
                     break
+                away = watch.pass_on(after - start, invoke, feed)
                 next_count, next_ns = watch.next()
                 taken = clock() - after
-                start, paused = start + taken, paused + taken
+                start, begin, paused = start + taken, begin + away, paused + taken - away
                 next_time = start + next_ns
     now = after - start
     waiting = bisect_right(arrivals, now) - (count - first)
     while arrivals[-1] <= now:
         arrivals = schedule.block()
         waiting += bisect_right(arrivals, now)
-    return Measurement(watch.samples(count), after - begin, stopped, paused, arrival, waiting, tuple(watch.kept))
+    return Measurement(
+        watch.samples(count), after - begin, stopped, paused, arrival, waiting, tuple(watch.kept), watch.unrecorded
+    )

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Optional
 
 import codereef
-from codereef.bench.load.core import Measurement, Samples, closed_loop, open_loop
+from codereef.bench.load.core import Measurement, Samples, Turns, closed_loop, open_loop
 from codereef.bench.load.plan import SERVER, Plan, PoissonArrivals
 from codereef.bench.load.queries import Feeds, answers_of, caller, make_queries
 from codereef.bench.load.verdict import Verdict, judge
@@ -50,6 +50,7 @@ def drive(
     *,
     on_tick: Callable[[Samples], None] = lambda samples: None,
     keep: Sequence[int] = (),
+    turns: Optional[Turns] = None,
 ) -> Driven:
     """Send the queries of a plan and judge the run.
 
@@ -59,17 +60,18 @@ def drive(
         feeds: the tensors of each sample.
         on_tick: called about once a second with the latencies so far, in ns.
         keep: numbers of the samples whose outputs are wanted; of each, the answer to one query that is drawn.
+        turns: the turns of this process, where others are measured with it.
     """
     queries = make_queries(feeds, plan.samples_per_query, plan.batch)
     answer, inputs = caller(invoke, queries)
     wanted = _drawn(plan, [query.samples for query in queries], keep)
     numbers = sorted(set(wanted.values()))
-    rules = plan.rules()
+    rules = plan.rules(together=turns is not None)
     if plan.scenario == SERVER:
         arrivals = PoissonArrivals(plan.target_qps, plan.options.seed)
-        measured = open_loop(answer, inputs, arrivals, rules, on_tick=on_tick, keep=numbers)
+        measured = open_loop(answer, inputs, arrivals, rules, on_tick=on_tick, keep=numbers, turns=turns)
     else:
-        measured = closed_loop(answer, inputs, rules, on_tick=on_tick, keep=numbers)
+        measured = closed_loop(answer, inputs, rules, on_tick=on_tick, keep=numbers, turns=turns)
     found: dict[int, Feeds] = {}
     for number, outputs in measured.kept:
         for sample, each in answers_of(queries[number % len(queries)], outputs, plan.batch):

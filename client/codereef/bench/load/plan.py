@@ -71,11 +71,16 @@ class Plan:
     def _queries(self, count: int) -> int:
         return -(-count // self.samples_per_query) if self.scenario == OFFLINE else count
 
-    def rules(self) -> tuple[StopRule, ...]:
-        """The rules that end it: the one that was chosen, and the limits of time and count."""
+    def rules(self, together: bool = False) -> tuple[StopRule, ...]:
+        """The rules that end it: the one that was chosen, and the limits of time and count.
+
+        Args:
+            together: whether other processes measure in turns with it. Then the rule `interval` does not end it:
+                they would be done at different moments, and what the machine did after would meet the last alone.
+        """
         options = self.options
         chosen: list[StopRule] = []
-        if options.stop == "interval":
+        if options.stop == "interval" and not together:
             chosen = [NarrowInterval(options.relative_width, options.confidence, self.min_queries, self.quantile)]
         elif options.stop == "relative-deviation":
             chosen = [RelativeDeviation(max(1, self.min_queries // 3), options.relative_deviation)]
