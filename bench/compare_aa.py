@@ -12,8 +12,8 @@ Recordings (bench/record_noise.py) of processes that followed each other are tak
 processes; `in a row`, those of A and then those of B as they were measured, which is what two results are;
 `alternating`, A and B by turns. Results in a row share their processes with their neighbours, so the bound is too
 small for those. Recordings of two processes at a time that took turns, as `cr benchmark --interleave` lets them
-(`bench/record_noise.py --turns`), are taken in `pairs`: the first of two is always A's, and of the pairs some
-are drawn, without regard to when they were measured.
+(`bench/record_noise.py --turns`), are taken in `pairs`: some are drawn, without regard to when they were measured,
+and A and B are the first of two by turns, as there.
 
 Exit status 1 when in any source there are more false alarms than chance allows at 1 %, or in one of which it is
 demanded the power is under 95 %. It is demanded of results in turns, and of others where the noise does not hide
@@ -124,7 +124,12 @@ def recorded(path: Path) -> Iterator[Source]:
         random = Random(path.stem)
         for _ in range(runs):
             drawn = random.sample(range(0, len(series) - 1, 2), count)
-            yield [series[i] for i in drawn], [series[i + 1] for i in drawn]
+            # Whose process began is by turns, as in the client.
+            begins = [number % 2 for number in range(count)]
+            yield (
+                [series[i + second] for i, second in zip(drawn, begins, strict=True)],
+                [series[i + 1 - second] for i, second in zip(drawn, begins, strict=True)],
+            )
 
     if "turns" in data:
         yield Source(f"{name}, pairs", pairs, turns=True)

@@ -101,8 +101,14 @@ def measure_all(
 
 
 def _carry_out(group: Sequence[tuple[int, Measurement]], on_update: Callable[[int, Update], None]) -> bool:
-    """Let measurements take turns until all are done; return whether the user interrupted."""
+    """Let measurements take turns until all are done; return whether the user interrupted.
+
+    In every second round the last comes first, so that no place in the order is anybody's.
+    """
+    forward = True
     while left := [entry for entry in group if not entry[1].done]:
+        left = left if forward else left[::-1]
+        forward = not forward
         together = len(left) > 1 and all(measurement.takes_turns for _, measurement in left)
         for entries in [left] if together else [[entry] for entry in left]:
             _run_next(entries, on_update)
