@@ -54,15 +54,14 @@ class Between:
 
     def as_dict(self) -> dict[str, object]:
         """It as JSON data."""
-        return asdict(self)
+        return {**asdict(self), "medians": list(self.medians)}
 
 
 @dataclass(frozen=True)
 class ProcessesSummary:
-    """Metrics over several processes and what a reader must be warned of."""
+    """Metrics over several processes, and how these differ."""
 
     metrics: dict[str, Metric]
-    warnings: tuple[str, ...]
     between: Between
 
 
@@ -113,8 +112,7 @@ def summarise_processes(
             1 / mean, [1 / value for value in each], [1 / value for value in means], confidence, n, "1/s", "higher",
             "queries / time in queries, single stream",
         )  # fmt: skip
-    found = between_processes(kept, seed)
-    return ProcessesSummary(metrics, _warnings(found, name), found)
+    return ProcessesSummary(metrics, between_processes(kept, seed))
 
 
 def _metric(
@@ -164,16 +162,6 @@ def between_processes(series: Sequence[Sequence[float]], seed: int = 0) -> Betwe
     return Between(
         k, medians, spread, max(0.0, 1 - noise / observed), p, p < UNEVEN_P and spread >= UNEVEN_SPREAD
     )  # fmt: skip
-
-
-def _warnings(between: Between, name: str) -> tuple[str, ...]:
-    if not between.uneven:
-        return ()
-    low, high = min(between.medians), max(between.medians)
-    return (
-        f"processes differ by more than chance: the median {name} of {between.processes} processes lies between "
-        f"{low * 1e3:.4g} and {high * 1e3:.4g} ms ({between.spread * 100:.1f} % apart)",
-    )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics of raw samples: percentiles, confidence intervals, and what a reader must be warned of.
+"""Statistics of raw samples: percentiles and confidence intervals.
 
 Percentiles interpolate linearly between order statistics (Hyndman & Fan 1996, type 7). A percentile q is
 given only when n * (1 - q) >= 10, so that ten samples lie above it: p50 needs 20, p90 100, p99 1,000.
@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, chain
 from random import Random
 from statistics import NormalDist
 from typing import Optional
 
 from codereef.bench.response import Metric
-from codereef.bench.series import signs
 
 PERCENTILE_METHOD = "linear interpolation (Hyndman-Fan type 7)"
 _SAMPLES_ABOVE = 10
@@ -181,14 +179,6 @@ def middle(draws: Sequence[float], confidence: float) -> tuple[float, float]:
     return percentile(ordered, tail), percentile(ordered, 1 - tail)
 
 
-@dataclass(frozen=True)
-class LatencySummary:
-    """Metrics of a latency series and what a reader must be warned of."""
-
-    metrics: dict[str, Metric]
-    warnings: tuple[str, ...]
-
-
 def percentile_metrics(
     values: Sequence[float], name: str, quantiles: Sequence[float], confidence: float, seed: int
 ) -> dict[str, Metric]:
@@ -216,7 +206,7 @@ def _bootstrap_method(n: int) -> str:
     return f"circular block bootstrap, block {math.ceil(n ** (1 / 3))}, {draws_for(n)} draws"
 
 
-def summarise_latency(values: Sequence[float], confidence: float, seed: int) -> LatencySummary:
+def summarise_latency(values: Sequence[float], confidence: float, seed: int) -> dict[str, Metric]:
     """Metrics latency_p50, p90, p99, latency_mean and throughput of a single stream.
 
     Throughput is queries over the time spent in queries, 1 / mean: what the model does, free of what the
@@ -242,7 +232,7 @@ def summarise_latency(values: Sequence[float], confidence: float, seed: int) -> 
         interval=None if interval is None else (1 / interval[1], 1 / interval[0]),
         confidence=None if interval is None else confidence,
     )  # fmt: skip
-    return LatencySummary(metrics, signs(values).warnings)
+    return metrics
 
 
 def proportion_interval(successes: int, n: int, confidence: float) -> tuple[float, float]:
