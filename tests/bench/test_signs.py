@@ -130,3 +130,11 @@ def test_signs_are_the_data_of_a_result() -> None:
     assert first["throttling"]["clock"] == pytest.approx(-1 / 3) and first["drift"]["p_value"] < 0.01
     assert second["modes"]["low"] == pytest.approx(0.01, rel=0.01)
     assert second["modes"]["dip"] > second["modes"]["limit"]
+
+
+def test_a_change_over_five_per_cent_is_said_and_a_smaller_one_is_data() -> None:
+    (warning,) = signs_of_processes([[1.0] * 50 + [1.06] * 50]).warnings
+    assert warning == "not steady: the median latency changed by +6.0 % from the first half to the second"
+    small = signs_of_processes([[1.0] * 50 + [1.04] * 50])
+    assert small.warnings == ()
+    assert small.each[1].drift is not None and small.each[1].drift.change == pytest.approx(0.04)

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from codereef.bench import statistics
 from codereef.bench.load.driver import Driven
 from codereef.bench.load.early_stopping import CONFIDENCE, estimate, fewest_queries
 from codereef.bench.load.plan import OFFLINE, SERVER, Plan
+from codereef.bench.processes import summarise_processes
 from codereef.bench.response import Metric
 
 # The share of queries that may wait at the end without a word: at any moment a busy queue holds some.
@@ -44,7 +44,7 @@ def summarise(plan: Plan, driven: Driven, seconds: Sequence[float]) -> Summary:
         seconds: the samples, in seconds.
     """
     options = plan.options
-    metrics = statistics.summarise_latency(seconds, options.confidence, options.seed)
+    metrics = summarise_processes([seconds], confidence=options.confidence, seed=options.seed).metrics
     warnings = []
     metrics["throughput"] = _throughput(plan, driven, metrics["throughput"])
     if plan.scenario == OFFLINE:
