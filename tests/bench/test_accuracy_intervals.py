@@ -8,8 +8,10 @@ import io
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from codereef.bench.accuracy import _Shares, coco_metrics
+from codereef.bench.redraws import DRAWS, drawn_again, interval_over
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -100,3 +102,17 @@ def test_the_same_input_gives_the_same_interval() -> None:
 
 def test_few_images_give_no_interval() -> None:
     assert coco_metrics(*scene(9, 5), list(range(1, 10)))[0]["mAP"].interval is None
+
+
+def test_items_are_drawn_again_alike_for_the_same_seed_and_not_at_all_for_under_ten() -> None:
+    first, again, other = (drawn_again(12, seed) for seed in (1, 1, 2))
+    assert len(first) == DRAWS and all(len(draw) == 12 and set(draw) <= set(range(12)) for draw in first)
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert drawn_again(9, 1) == []
+
+
+def test_an_interval_over_draws_needs_a_value_of_each() -> None:
+    values = np.random.default_rng(3).random(DRAWS).tolist()
+    assert interval_over(values, 0.9) == pytest.approx(tuple(np.quantile(values, [0.05, 0.95])), rel=1e-12)
+    assert interval_over([*values[1:], None], 0.9) is None
+    assert interval_over([], 0.9) is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics over several processes: intervals that hold what they promise, also for few of them."""
+"""Statistics of one and of several processes: intervals that hold what they promise, also for few of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 from codereef.bench.processes import between_processes, combine_single, summarise_processes
+from codereef.bench.statistics import bootstrap, middle, needed_samples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,16 +62,43 @@ def test_a_bootstrap_alone_would_be_too_narrow() -> None:
     assert apart[1] - apart[0] > 2 * (pooled[1] - pooled[0])
 
 
-def test_one_process_is_summarised_as_ever() -> None:
-    from codereef.bench.statistics import summarise_latency
+def test_the_intervals_of_one_process_are_those_of_the_block_bootstrap() -> None:
+    [values] = processes(np.random.default_rng(1), 1, 1200, 0.0)
+    summary = summarise_processes([values], confidence=0.9, seed=3)
+    metrics = summary.metrics
+    assert list(metrics) == ["latency_p50", "latency_p90", "latency_p99", "latency_mean", "throughput"]
+    points, means = bootstrap(values, (0.5, 0.9, 0.99), 3)
+    for name, percent, draws in zip(metrics, (50, 90, 99), points):
+        assert metrics[name].value == pytest.approx(np.percentile(values, percent))
+        assert metrics[name].interval == middle(draws, 0.9) and metrics[name].confidence == 0.9
+    low, high = middle(means, 0.9)
+    assert (metrics["latency_mean"].value, metrics["latency_mean"].interval) == (
+        pytest.approx(np.mean(values)),
+        (low, high),
+    )
+    assert metrics["throughput"].value == pytest.approx(1 / np.mean(values))
+    assert metrics["throughput"].interval == pytest.approx((1 / high, 1 / low), rel=1e-6)
+    assert (summary.between.share, summary.between.p_value, summary.between.uneven) == (None, None, False)
 
-    values = processes(np.random.default_rng(1), 1, 1200, 0.0)
-    summary = summarise_processes(values, seed=3)
-    alone = summarise_latency(values[0], 0.95, 3).metrics
-    assert list(alone) == list(summary.metrics)
-    for name, metric in summary.metrics.items():
-        assert (metric.value, metric.interval) == (alone[name].value, pytest.approx(alone[name].interval, rel=1e-8))
-    assert (summary.between.share, summary.between.p_value, summary.warnings) == (None, None, ())
+
+@pytest.mark.parametrize(("q", "n"), [(0.25, 14), (0.5, 20), (0.9, 100), (0.99, 1000), (0.75, 40)])
+def test_percentiles_appear_with_ten_samples_above_them(q: float, n: int) -> None:
+    assert needed_samples(q) == n
+    label = f"x_p{q * 100:g}"
+    values = np.linspace(1, 2, n).tolist()
+    metric = summarise_processes([values], "x", (q,)).metrics[label]
+    assert metric.value is not None and metric.interval is not None
+    missing = summarise_processes([values[1:]], "x", (q,)).metrics[label]
+    assert missing.value is None and missing.interval is None
+    assert missing.reason == f"p{q * 100:g} needs {n} samples, there are {n - 1}"
+
+
+def test_one_sample_gives_a_mean_and_no_uncertainty() -> None:
+    metrics = summarise_processes([[0.5]]).metrics
+    assert metrics["latency_p50"].value is None
+    for name, value in (("latency_mean", 0.5), ("throughput", 2.0)):
+        assert (metrics[name].value, metrics[name].interval, metrics[name].confidence) == (value, None, None)
+        assert "bootstrap" not in metrics[name].method
 
 
 @pytest.mark.slow
@@ -86,8 +114,6 @@ def test_one_unlucky_process_is_said() -> None:
     series.append([value * 1.2 for value in series[0]])
     summary = summarise_processes(series)
     assert summary.between.uneven and (summary.between.share or 0) > 0.9
-    (warning,) = summary.warnings
-    assert warning.startswith("processes differ by more than chance: the median latency of 5 processes lies between")
     json.dumps(summary.between.as_dict())
 
 

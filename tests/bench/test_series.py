@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from codereef.bench import series
 from codereef.bench.dip import LIMIT, dip, find_modes
+from codereef.bench.signs import Course, signs_of_processes
 from scipy.optimize import linprog
 
 Random = np.random.Generator
@@ -25,6 +26,11 @@ def remembering(rng: Random, n: int, correlation: float) -> Floats:
     for i in range(1, n):
         values[i] = correlation * values[i - 1] + noise[i]
     return values
+
+
+def said(values: list[float], course: Course = ((), ())) -> tuple[str, ...]:
+    """What is said of one series."""
+    return signs_of_processes([values], courses=[course]).warnings
 
 
 STEADY: dict[str, Callable[[Random, int], Floats]] = {
@@ -62,14 +68,16 @@ def test_the_end_of_a_warm_up_is_found(head: int) -> None:
     assert head <= np.median(ends) <= 1.5 * head
     before, after = series.set_apart(values.tolist())
     assert [*before, *after] == values.tolist(), "no sample is dropped"
-    assert len(before) == ends[-1] and series.signs(values.tolist()).warnings[0].startswith("a warm-up is among")
+    assert len(before) == ends[-1] and said(values.tolist())[0].startswith(
+        f"a warm-up is among the samples: the first {ends[-1]} of 400"
+    )
 
 
 def test_a_series_that_never_settles_has_no_end_of_its_warm_up() -> None:
     values = np.linspace(2, 1, 400) + np.random.default_rng(1).normal(0, 0.01, 400)
     found = series.warm_up(values.tolist())
     assert not found.settled and series.set_apart(values.tolist())[0] == []
-    assert series.signs(values.tolist()).warnings[0].startswith("still warming up")
+    assert said(values.tolist())[0].startswith("still warming up: the median latency fell")
 
 
 def test_a_single_slow_call_and_a_fast_beginning_are_no_warm_up() -> None:
@@ -95,7 +103,7 @@ def test_two_modes_are_found_with_place_and_share() -> None:
     assert found is not None
     assert (found.low, found.high) == (pytest.approx(1e-3, rel=0.01), pytest.approx(1.2e-3, rel=0.01))
     assert found.share == pytest.approx(0.7, abs=0.05)
-    (warning,) = series.signs(values.tolist()).warnings
+    (warning,) = said(values.tolist())
     assert warning.startswith("more than one mode: 71 % of the samples of latency lie around 1.001 ms and 29 % around")
     assert find_modes(values[:40].tolist()) is None, "too few to say"
 
@@ -165,7 +173,7 @@ def test_outliers_are_counted_and_kept() -> None:
     found = series.outliers(values)
     assert (found.count, found.share) == (5, 5 / 205)
     assert found.low < 1.0 and 1.09 < found.high < 9.0
-    assert "5 of 205 samples" in series.signs(values).warnings[-1]
+    assert said(values)[-1].startswith("outliers: 5 of 205 samples of latency (2.4 %) lie outside")
     assert series.outliers([1.0] * 60 + [2.0] * 3).count == 3, "where most are equal"
     assert series.outliers([1.0]) == series.Outliers(0, 0.0, 1.0, 1.0)
 
@@ -180,10 +188,19 @@ def test_throttling_needs_latency_and_the_machine_to_agree() -> None:
     assert warm is not None and not warm.certain and warm.warmer == 30
     assert series.throttling(rising, [3.0e9, 3.0e9], [50.0, 80.0]) is None, "the clock was seen to stay"
     assert series.throttling(rising) is None and series.throttling(steady, [3e9, 1e9]) is None
-    (first, *_) = series.signs(rising, frequencies=[3.0e9, 2.4e9], celsius=[50.0, 80.0]).warnings
+    (first, *_) = said(rising, ([3.0e9, 2.4e9], [50.0, 80.0]))
     assert first.startswith("throttled: the median latency rose by") and first.endswith(
         "while the clock fell by 20 % and it became 30 degrees warmer"
     )
+
+
+def test_the_memory_of_a_series_is_told_also_where_it_has_spikes() -> None:
+    rng = np.random.default_rng(6)
+    values = 10 + remembering(rng, 2000, 0.8)
+    assert series.signs(values.tolist()).memory == pytest.approx(0.8, abs=0.06)
+    assert series.signs(rng.permutation(values).tolist()).memory < 0.1
+    values[::100] *= 50
+    assert series.signs(values.tolist()).memory > 0.6
 
 
 def test_signs_are_json() -> None:

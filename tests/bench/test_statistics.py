@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from codereef.bench import series, statistics
+from codereef.bench import statistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
@@ -36,17 +36,6 @@ def test_percentile_by_hand() -> None:
     assert statistics.percentile([7.0], 1.0) == 7.0
     with pytest.raises(ValueError, match="no samples"):
         statistics.percentile([], 0.5)
-
-
-@pytest.mark.parametrize(("q", "n"), [(0.5, 20), (0.9, 100), (0.99, 1000), (0.75, 40)])
-def test_percentiles_appear_with_ten_samples_above_them(q: float, n: int) -> None:
-    assert statistics.needed_samples(q) == n
-    label = f"x_p{q * 100:g}"
-    values = np.linspace(1, 2, n).tolist()
-    assert statistics.percentile_metrics(values, "x", (q,), 0.95, 1)[label].value is not None
-    missing = statistics.percentile_metrics(values[1:], "x", (q,), 0.95, 1)[label]
-    assert missing.value is None and missing.interval is None
-    assert missing.reason == f"p{q * 100:g} needs {n} samples, there are {n - 1}"
 
 
 def test_median_interval_by_hand() -> None:
@@ -151,42 +140,12 @@ def test_statistics_and_comparison_need_nothing_but_the_standard_library() -> No
     program = (
         "import sys\nfor name in ('numpy', 'scipy'): sys.modules[name] = None\n"
         "from codereef.bench.compare import compare\n"
-        "from codereef.bench.statistics import summarise_latency\n"
+        "from codereef.bench.processes import summarise_processes\n"
         "values = [1 + i % 7 / 100 for i in range(200)]\n"
-        "print(compare([values], [[2 * v for v in values]]).verdict, len(summarise_latency(values, 0.95, 1).metrics))"
+        "print(compare([values], [[2 * v for v in values]]).verdict, len(summarise_processes([values]).metrics))"
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["slower", "5"]
-
-
-def test_summary_of_a_steady_series() -> None:
-    values = np.random.default_rng(2).gamma(50, 1e-4, 1200)
-    summary = statistics.summarise_latency(values.tolist(), 0.95, 1)
-    assert set(summary.metrics) == {"latency_p50", "latency_p90", "latency_p99", "latency_mean", "throughput"}
-    for name, q in (("latency_p50", 50), ("latency_p90", 90), ("latency_p99", 99)):
-        metric = summary.metrics[name]
-        assert metric.value == pytest.approx(np.percentile(values, q))
-        assert metric.interval is not None and metric.interval[0] < metric.value < metric.interval[1]
-    throughput = summary.metrics["throughput"]
-    assert throughput.value == pytest.approx(1200 / values.sum())
-    assert throughput.interval is not None and throughput.interval[0] < throughput.value < throughput.interval[1]
-    assert summary.warnings == ()
-
-
-def test_drift_between_the_halves_is_said() -> None:
-    values = [1.0] * 50 + [1.06] * 50
-    found = series.drift(values)
-    assert found is not None and found.change == pytest.approx(0.06)
-    (warning,) = statistics.summarise_latency(values, 0.95, 1).warnings
-    assert "+6.0 %" in warning
-    assert statistics.summarise_latency([1.0] * 50 + [1.04] * 50, 0.95, 1).warnings == ()
-
-
-def test_one_sample_gives_a_mean_and_no_uncertainty() -> None:
-    summary = statistics.summarise_latency([0.5], 0.95, 1)
-    assert summary.metrics["latency_mean"].value == 0.5
-    assert summary.metrics["latency_mean"].interval is None
-    assert summary.metrics["latency_p50"].value is None
 
 
 def test_wilson_interval_equals_scipy() -> None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from click.testing import CliRunner
+from codereef.bench.signs import signs_of_processes
 from codereef.cli.commands.components import show
 
 from tests.record.results import result
@@ -19,3 +21,13 @@ def test_a_result_shows_how_its_queries_were_sent_and_each_warning_in_a_line(tmp
     assert "scenario: server" in lines
     assert "load: not valid, 8 of 9 queries were answered; no bound was given (sent by codereef)" in lines
     assert lines[-3:] == ["warnings:", "  1: one, two", "  2: three"]
+
+
+def test_signs_are_sentences_for_people_and_data_for_programs(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("CR_HOME", str(tmp_path))
+    found = signs_of_processes([[0.010 + n % 7 / 1e5 if n % 3 else 0.030 + n % 5 / 1e5 for n in range(300)]])
+    data = json.loads(json.dumps({"latency": found.as_dict()}))
+    kept = result(tmp_path / "results", signs=data, warnings=list(found.warnings))
+    shown = CliRunner().invoke(show, [kept.short]).output
+    assert "warnings:\n  1: more than one mode: 67 % of the samples of latency lie around 10.03 ms" in shown
+    assert json.loads(CliRunner().invoke(show, [kept.short, "--json"]).output)["signs"] == data

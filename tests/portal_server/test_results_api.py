@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from codereef.bench.processes import between_processes
+from codereef.bench.signs import signs_of_processes
 from codereef.meta.schemas import problems
 from codereef_portal.app import create_app
 from codereef_portal.settings import Settings
@@ -43,6 +45,22 @@ def test_a_new_result_is_created_under_the_digest_of_its_canonical_json(upload: 
     read = portal.get(answer.headers["location"])
     assert read.json() == document
     assert hashlib.sha256(read.content).hexdigest() == identity(document)
+
+
+def test_signs_of_a_series_are_kept_and_wrong_ones_refused(upload: Upload, portal: TestClient) -> None:
+    document = factory.result()
+    values = document["samples"]["latency"]["values"]
+    halves = [values[:200], values[200:]]
+    found = signs_of_processes(halves, courses=[([3e6, 2e6], [])] * 2, between=between_processes(halves))
+    assert "outliers" in found.shown
+    document["signs"] = json.loads(json.dumps({"latency": found.as_dict()}))
+    answer = upload(document)
+    assert answer.status_code == 201, answer.text
+    assert portal.get(answer.headers["location"]).json()["signs"] == document["signs"]
+    document["signs"]["latency"]["processes"][1]["outliers"]["count"] = -1
+    refused = upload(document)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["path"] == "$.signs.latency.processes[1].outliers.count"
 
 
 def test_the_same_document_again_answers_200_with_the_same_id(upload: Upload, portal: TestClient) -> None:

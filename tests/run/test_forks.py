@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from codereef.run.forks import join
+from codereef.run.process import Answer
+from codereef.target.local import Outcome
 
 from tests.run.test_measure import OPTIONS, measured
 
@@ -132,3 +135,78 @@ def test_nonsense_of_one_process_fails_the_run(tmp_path: Path) -> None:
 def test_only_benchmarks_take_several_processes(tmp_path: Path, action: str) -> None:
     done: Any = measured(tmp_path, CODE, processes=3, action=action)
     assert "processes" not in done.document
+
+
+#: A program whose series, those of NAMES, have two modes: three of ten samples are around 30 ms.
+TWO_MODES = """
+values = [(0.030 if n % 10 in (2, 5, 7) else 0.010) * (1 + n * 7 % 13 / 1e3) for n in range(300)]
+samples = {name: {'unit': 's', 'values': values} for name in NAMES}
+response = {'status': 'ok', 'metrics': {}, 'samples': samples, 'warnings': ['said by the program'],
+            'runtime': {'name': 'onnxruntime', 'version': '1.20.1'}}
+(out / 'response.json').write_text(json.dumps(response))
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("name", ["latency", "inference"])
+def test_signs_of_the_measured_series_are_data_and_the_sentences_warnings(
+    tmp_path: Path, name: str, processes: int
+) -> None:
+    code = TWO_MODES.replace("NAMES", repr([name, "warmup"]))
+    document = measured(tmp_path, code, processes=processes).document
+    assert list(document["signs"]) == [name]
+    found = document["signs"][name]
+    assert found["shown"] == {"modes": [*range(1, processes + 1)]}
+    assert [(one["process"], one["samples"]) for one in found["processes"]] == [
+        (number, 300) for number in found["shown"]["modes"]
+    ]
+    assert found["processes"][0]["modes"]["high"] == pytest.approx(0.030, rel=0.02)
+    where = f" in {processes} of {processes} processes: in the first of them, " if processes > 1 else ": "
+    [said] = [text for text in document["warnings"] if "mode" in text]
+    assert said.startswith(f"more than one mode{where}71 % of the samples of {name} lie around 10.0")
+    assert "said by the program" in document["warnings"]
+
+
+def test_how_processes_differ_is_data_too(tmp_path: Path) -> None:
+    document = measured(tmp_path, CODE, processes=3).document
+    between = document["signs"]["latency"]["between"]
+    assert between["medians"] == pytest.approx([0.01003, 0.01103, 0.01203]) and between["uneven"]
+    assert any(text.startswith("processes differ by more than chance") for text in document["warnings"])
+    assert "between" not in measured(tmp_path, CODE, processes=1).document["signs"]["latency"]
+
+
+def test_a_series_of_no_measured_name_is_only_compared_between_processes(tmp_path: Path) -> None:
+    document = measured(tmp_path, CODE.replace("latency", "first"), processes=3).document
+    found = document["signs"]["first"]
+    assert (found["processes"], found["shown"], found["between"]["processes"]) == ([], {}, 3)
+    assert any("the median first of 3 processes lies between" in text for text in document["warnings"])
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_one_process_and_several_are_throttled_where_the_clock_fell_with_rising_latency(processes: int) -> None:
+    rising = [0.010 * (1 + n / 1000) + n % 7 / 1e5 for n in range(300)]
+    response = {"status": "ok", "metrics": {}, "samples": {"latency": {"unit": "s", "values": rising}}}
+    answer = Answer(Outcome("ok", 0, 1.0, ()), response, {}, None)
+    joined = join([answer] * processes, {}, [([3e6, 2e6], [50.0, 80.0])] * processes)
+    assert joined.signs["latency"]["shown"]["throttling"] == [*range(1, processes + 1)]
+    assert any("while the clock fell by 33 % and it became 30 degrees warmer" in text for text in joined.warnings)
+    assert "throttling" not in join([answer] * processes, {}, []).signs["latency"]["shown"]
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize(
+    "samples",
+    [
+        {"unit": "B", "values": [1.0] * 60},
+        {"unit": "s", "values": [-1.0] * 60},
+        {"unit": "s", "values": [1, 10**400] * 30},
+        {"unit": "s", "values": [5e-324, 1e308] * 30},
+        {"unit": "s", "values": []},
+    ],
+    ids=["no times", "negative", "no floats", "beyond any clock", "none"],
+)
+def test_nothing_is_looked_for_in_what_are_no_times(tmp_path: Path, samples: dict[str, Any], processes: int) -> None:
+    answer = {"status": "ok", "metrics": {}, "samples": {"latency": samples}, "warnings": []}
+    code = f"(out / 'response.json').write_text(json.dumps({answer!r}))\n"
+    document = measured(tmp_path, code, processes=processes).document
+    assert "signs" not in document

@@ -12,13 +12,12 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codereef.bench.redraws import DRAWS, drawn_again, interval_over
 from codereef.bench.response import Metric
 from codereef.bench.statistics import proportion_interval
 from codereef.errors import RunError
 
 _COCO_STATS = {"mAP": 0, "AP50": 1, "AP75": 2}
-_DRAWS = 200
-FEWEST_IMAGES = 10  # below it, drawing images again says nothing
 
 
 def coco_metrics(
@@ -50,7 +49,7 @@ def coco_draws(
         seed: of the bootstrap.
 
     The value is exact for these images. The interval says how far it might be off for other images of the
-    same sort: percentile bootstrap over images (Efron and Tibshirani, 1993, ch. 13), 200 draws.
+    same sort (`codereef.bench.redraws`).
 
     Returns:
         The metrics, the version of pycocotools, and their values in each draw of images. The same seed and number
@@ -95,18 +94,18 @@ def coco_draws(
         evaluation.accumulate()
         evaluation.summarize()
         values = {name: float(evaluation.stats[place]) for name, place in _COCO_STATS.items()}
-        draws = _draws(evaluation, seed) if len(chosen) >= FEWEST_IMAGES else []
-    intervals = _intervals(draws, confidence)
+        shares = _Shares(evaluation)
+        draws = [shares.metrics(again) for again in drawn_again(len(chosen), seed)]
     method = f"pycocotools {version} COCOeval bbox"
     metrics = {}
     for name, value in values.items():
         absent = value < 0  # pycocotools says -1 when there is no truth to find
-        interval = None if absent else intervals.get(name)
+        interval = None if absent else interval_over([draw.get(name) for draw in draws], confidence)
         metrics[name] = Metric(
             None if absent else value,
             "",
             "higher",
-            method + (f"; bootstrap over images, {_DRAWS} draws" if interval else ""),
+            method + (f"; bootstrap over images, {DRAWS} draws" if interval else ""),
             len(chosen),
             interval=interval,
             confidence=confidence if interval else None,
@@ -195,27 +194,6 @@ def _sorted_once(entries: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
     order = np.argsort(-np.concatenate(scores), kind="mergesort")
     image_of, true, false = np.concatenate(image), np.concatenate(matched, axis=1), np.concatenate(missed, axis=1)
     return image_of[order], true[:, order], false[:, order], wanted
-
-
-def _draws(evaluation: Any, seed: int) -> list[dict[str, float]]:
-    """The metrics when the images are drawn again with replacement, once for each draw."""
-    import numpy as np
-
-    shares, images = _Shares(evaluation), len(evaluation.params.imgIds)
-    generator = np.random.default_rng(seed)
-    return [shares.metrics(generator.integers(0, images, images).tolist()) for _ in range(_DRAWS)]
-
-
-def _intervals(draws: Sequence[Mapping[str, float]], confidence: float) -> dict[str, tuple[float, float]]:
-    import numpy as np
-
-    tail = (1 - confidence) / 2
-    intervals = {}
-    for name in _COCO_STATS:
-        values = [draw[name] for draw in draws if name in draw]
-        if len(values) == _DRAWS:
-            intervals[name] = (float(np.quantile(values, tail)), float(np.quantile(values, 1 - tail)))
-    return intervals
 
 
 def top_metrics(

@@ -197,7 +197,7 @@ def _record(plan: Plan, driven: driver.Driven, response: Response, alone: bool) 
     options, measured = plan.options, driven.measured
     seconds = seconds_of(measured.samples_ns)
     response.samples[series_name(plan)] = ("s", seconds)
-    summary = summarise(plan, driven, seconds, alone)
+    summary = summarise(plan, driven, seconds)
     response.metrics.update(summary.metrics)
     response.warnings += summary.warnings
     queries = 1 if plan.scenario == OFFLINE else measured.samples_ns.size

@@ -2,7 +2,7 @@
 """Metrics of segmentation, anomaly detection and regression, computed here so that they need no more than NumPy.
 
 Values are exact for the items evaluated. Intervals say how far they might be off for other items of the same
-sort: percentile bootstrap over items (Efron and Tibshirani, 1993, ch. 13). Tests hold each against scikit-learn.
+sort (`codereef.bench.redraws`). Tests hold each against scikit-learn.
 """
 
 from __future__ import annotations
@@ -13,27 +13,18 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
+from codereef.bench.redraws import DRAWS, drawn_again, interval_over
 from codereef.bench.response import Metric
 
 Array = npt.NDArray[Any]
-_DRAWS = 200
-_FEWEST = 10  # below it, drawing items again says nothing
 _PARTIAL = 0.1  # false-positive rate up to which pAUC looks
 
 
 def _bootstrap(
     count: int, value: Callable[[Array], Optional[float]], confidence: float, seed: int
 ) -> Optional[tuple[float, float]]:
-    """Interval of a value when items are drawn again with replacement; None where it cannot be given."""
-    if count < _FEWEST:
-        return None
-    generator = np.random.default_rng(seed)
-    values = [value(generator.integers(0, count, count)) for _ in range(_DRAWS)]
-    known = [v for v in values if v is not None]
-    if len(known) < _DRAWS:
-        return None
-    tail = (1 - confidence) / 2
-    return float(np.quantile(known, tail)), float(np.quantile(known, 1 - tail))
+    """Interval of a value when items are drawn again; None where it cannot be given."""
+    return interval_over([value(chosen) for chosen in drawn_again(count, seed)], confidence)
 
 
 def _metric(
@@ -45,7 +36,7 @@ def _metric(
     direction: str = "higher",
 ) -> Metric:
     if interval is not None:
-        method += f"; bootstrap over items, {_DRAWS} draws"
+        method += f"; bootstrap over items, {DRAWS} draws"
     return Metric(value, "", direction, method, count, interval=interval, confidence=confidence if interval else None)
 
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from codereef.bench.accuracy import FEWEST_IMAGES, coco_draws
+from codereef.bench.accuracy import coco_draws
 from codereef.bench.datasets import Dataset
 from codereef.bench.detections import overlaps
+from codereef.bench.redraws import FEWEST
 from codereef.bench.response import Metric
-from codereef.bench.statistics import proportion_interval
+from codereef.bench.statistics import middle, proportion_interval
 from codereef.bench.tasks import Task
 
 Predictions = Sequence[Mapping[str, Any]]
@@ -107,8 +108,7 @@ def change(right: Scored, wrong: Scored, name: str, confidence: float, *, alike:
     elif right.draws.get(name):
         drawn, others = right.draws[name], wrong.draws[name]
         both = [others[number] - drawn[number] for number in drawn if number in others]
-        tail = (1 - confidence) / 2
-        interval = float(np.quantile(both, tail)), float(np.quantile(both, 1 - tail))
+        interval = middle(both, confidence)
         method = f"difference on the same images; paired bootstrap over images, {len(both)} draws"
     return Metric(
         value, before.unit, before.direction, method, n,
@@ -167,14 +167,13 @@ def agreement(output_type: str, right: Predictions, wrong: Predictions, confiden
     if output_type == "detections":
         shares = [f1(a["detections"], b["detections"]) for a, b in zip(right, wrong)]
         method = f"mean over images of F1 at IoU {IOU:g}, scores from {SCORE:g}"
-        if n < FEWEST_IMAGES:
+        if n < FEWEST:
             return Metric(sum(shares) / n, "", "higher", method, n)
         places = np.random.default_rng(0).integers(0, n, (_DRAWS, n))
         means = np.asarray(shares)[places].mean(axis=1)
-        tail = (1 - confidence) / 2
         return Metric(
             sum(shares) / n, "", "higher", f"{method}; bootstrap over images, {_DRAWS} draws", n,
-            interval=(float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))), confidence=confidence,
+            interval=middle(means.tolist(), confidence), confidence=confidence,
         )  # fmt: skip
     return Metric(None, "", "higher", "not measured", n, reason=f"no agreement is defined for {output_type}")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics of one thing measured in several processes, one after the other.
+"""Statistics of times that were measured in one process, or in several, one after the other.
 
 What a process is given once (memory layout, address randomisation, placement of threads) shifts all its samples
 together. More samples of one process do not make up for that; more processes do (Kalibera & Jones 2013,
@@ -11,6 +11,8 @@ The value of a statistic is that of all samples together. Its interval is the sm
 - Student's t interval of the mean of what each process gives on its own, which has the spread between processes
   in it and is right for as few as two of them (a bootstrap of three processes is much too narrow);
 - the block bootstrap interval of all samples, which stands where processes agree better than they could know.
+
+Of one process there is the second alone.
 """
 
 from __future__ import annotations
@@ -54,15 +56,14 @@ class Between:
 
     def as_dict(self) -> dict[str, object]:
         """It as JSON data."""
-        return asdict(self)
+        return {**asdict(self), "medians": list(self.medians)}
 
 
 @dataclass(frozen=True)
 class ProcessesSummary:
-    """Metrics over several processes and what a reader must be warned of."""
+    """Metrics over all processes, and how these differ."""
 
     metrics: dict[str, Metric]
-    warnings: tuple[str, ...]
     between: Between
 
 
@@ -73,12 +74,15 @@ def summarise_processes(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> ProcessesSummary:
-    """Metrics `<name>_p50` and so on, `<name>_mean` and `throughput` of times taken in several processes.
+    """Metrics `<name>_p50` and so on, `<name>_mean` and `throughput` of times taken in one or several processes.
+
+    Throughput is queries over the time spent in queries, 1 / mean: what the model does, free of what the harness
+    does between queries.
 
     Args:
         series: times in seconds in the order taken, one series a process, in the order of the processes. Those
             without samples are left out.
-        name: of the series; `throughput` is queries over the time in queries and only said of `latency`.
+        name: of the series; `throughput` is only said of `latency`.
         quantiles: percentiles, 0..1.
         confidence: level of the intervals, 0 to 1.
         seed: of the bootstrap.
@@ -93,7 +97,8 @@ def summarise_processes(
     n = len(everything)
     enough = n >= needed_samples(0.5)
     shown = [q for q in quantiles if n >= needed_samples(q)]
-    points, means = bootstrap(everything, shown, seed) if enough else ([], [])
+    points, means = bootstrap(everything, shown, seed) if enough or shown else ([], [])
+    means = means if enough else []
     metrics: dict[str, Metric] = {}
     for q in quantiles:
         label = f"{name}_p{q * 100:g}"
@@ -113,8 +118,7 @@ def summarise_processes(
             1 / mean, [1 / value for value in each], [1 / value for value in means], confidence, n, "1/s", "higher",
             "queries / time in queries, single stream",
         )  # fmt: skip
-    found = between_processes(kept, seed)
-    return ProcessesSummary(metrics, _warnings(found, name), found)
+    return ProcessesSummary(metrics, between_processes(kept, seed))
 
 
 def _metric(
@@ -128,9 +132,8 @@ def _metric(
     if len(each) > 1:
         reach = t_quantile(confidence, len(each) - 1) * math.sqrt(variance(each) / len(each))
         # Times are no less than nothing, however few the processes.
-        bounds += [max(0.0, fmean(each) - reach), fmean(each) + reach]
+        bounds += [max(0.0, fmean(each) - reach), fmean(each) + reach, value]
         how = f"the wider of Student's t over {len(each)} processes and {how}"
-    bounds.append(value)
     return Metric(
         value, unit, direction, f"{method}; {how}", n, interval=(min(bounds), max(bounds)), confidence=confidence
     )
@@ -164,16 +167,6 @@ def between_processes(series: Sequence[Sequence[float]], seed: int = 0) -> Betwe
     return Between(
         k, medians, spread, max(0.0, 1 - noise / observed), p, p < UNEVEN_P and spread >= UNEVEN_SPREAD
     )  # fmt: skip
-
-
-def _warnings(between: Between, name: str) -> tuple[str, ...]:
-    if not between.uneven:
-        return ()
-    low, high = min(between.medians), max(between.medians)
-    return (
-        f"processes differ by more than chance: the median {name} of {between.processes} processes lies between "
-        f"{low * 1e3:.4g} and {high * 1e3:.4g} ms ({between.spread * 100:.1f} % apart)",
-    )
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from codereef.bench import statistics
 from codereef.bench.ahead import prepared_ahead, workers_for
 from codereef.bench.datasets import Dataset, Item
 from codereef.bench.measuring import seconds_of
 from codereef.bench.options import Options
 from codereef.bench.outputs import Output
 from codereef.bench.pipeline import Pipeline, Prepared
+from codereef.bench.processes import summarise_processes
 from codereef.bench.request import Request
 from codereef.bench.response import Progress, Response, write_json
 from codereef.bench.stages import DIGESTED, Stages, Trace
@@ -135,8 +135,9 @@ def score(
     for name, samples_ns in (("preprocess", line.before_ns), ("postprocess", line.after_ns)):
         seconds = seconds_of(samples_ns)
         response.samples[name] = ("s", seconds)
-        found = statistics.percentile_metrics(seconds, name, (0.5,), options.confidence, options.seed)
-        response.metrics.update({key: replace(m, method=m.method + line.method) for key, m in found.items()})
+        median = f"{name}_p50"
+        found = summarise_processes([seconds], name, (0.5,), options.confidence, options.seed).metrics[median]
+        response.metrics[median] = replace(found, method=found.method + line.method)
     if len(chosen) < len(dataset.items):
         response.warnings.append(
             f"accuracy is of the first {len(chosen)} of {len(dataset.items)} items (accuracy_limit)"

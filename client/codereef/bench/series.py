@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a series of raw samples shows besides its statistics: a warm-up, drift, several modes, outliers, throttling.
 
-Nothing here drops a sample. Each finding is data, and a sentence where a reader must know it. Every test is held
-at about one false alarm in a hundred or fewer for 300 samples and more, also where each sample resembles the
-one before (correlation up to 0.8); tests/bench/test_series.py simulates that.
+Nothing here drops a sample. Each finding is data; `codereef.bench.signs` says what a reader must know of it. Every
+test is held at about one false alarm in a hundred or fewer for 300 samples and more, also where each sample
+resembles the one before (correlation up to 0.8); tests/bench/test_series.py simulates that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FEWEST = 20
 _PARTS = 20
 WARM_UP_P, WARM_UP_LEAST = 0.0005, 0.02
 DRIFT_P, DRIFT_LIMIT = 0.01, 0.05
-OUTLIER_REACH, OUTLIER_SHARE, OUTLIER_COUNT = 5.0, 0.01, 3
+OUTLIER_REACH = 5.0
 _NORMAL_MAD, _NORMAL_MEAN = 1.4826, 1.2533
 THROTTLE_LATENCY, THROTTLE_CLOCK, THROTTLE_CELSIUS = 0.02, 0.05, 5.0
 
@@ -219,8 +219,8 @@ class Signs:
     """What a series shows.
 
     Attributes:
-        name: of the series.
         samples: how many it has.
+        memory: correlation of each sample with the next, 0 to 0.99, with spikes cut to the outermost twentieths.
         warm_up: a slow beginning.
         drift: a change over its course; None when it is too short.
         modes: two groups; None when one mode explains it.
@@ -228,8 +228,8 @@ class Signs:
         throttling: a rise with falling clock or rising temperature; None when not seen.
     """
 
-    name: str
     samples: int
+    memory: float
     warm_up: WarmUp
     drift: Optional[Drift]
     modes: Optional[Modes]
@@ -240,63 +240,17 @@ class Signs:
         """They as JSON data."""
         return asdict(self)
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """A sentence for each sign that a reader of the numbers must know."""
-        said = []
-        slow = self.warm_up
-        if not slow.settled:
-            said.append(f"still warming up: the median {self.name} fell until the middle of the series or longer")
-        elif slow.end:
-            said.append(
-                f"a warm-up is among the samples: the first {slow.end} of {self.samples} are {slow.excess * 100:.1f} % slower"
-            )
-        if self.throttling is not None:
-            said.append(_throttled(self.throttling, self.name))
-        if self.drift is not None and not self.drift.steady:
-            said.append(
-                f"not steady: the median {self.name} changed by {self.drift.change * 100:+.1f} % from the first half to the second"
-            )
-        if self.modes is not None:
-            m = self.modes
-            said.append(
-                f"more than one mode: {m.share * 100:.0f} % of the samples of {self.name} lie around {m.low * 1e3:.4g} ms "
-                f"and {100 - m.share * 100:.0f} % around {m.high * 1e3:.4g} ms; a single percentile says little of either"
-            )
-        o = self.outliers
-        # The rarer of two modes is far from the other, and is no outlier.
-        if self.modes is None and o.count >= OUTLIER_COUNT and o.share > OUTLIER_SHARE:
-            said.append(
-                f"outliers: {o.count} of {self.samples} samples of {self.name} ({o.share * 100:.1f} %) lie outside "
-                f"{o.low * 1e3:.4g} to {o.high * 1e3:.4g} ms; they are kept"
-            )
-        return tuple(said)
 
-
-def _throttled(found: Throttling, name: str) -> str:
-    seen = [f"the clock fell by {-found.clock * 100:.0f} %"] if found.certain and found.clock is not None else []
-    if found.warmer is not None and found.warmer > 0:
-        seen.append(f"it became {found.warmer:.0f} degrees warmer")
-    word = "throttled" if found.certain else "perhaps throttled"
-    return f"{word}: the median {name} rose by {found.slower * 100:.1f} % while {' and '.join(seen)}"
-
-
-def signs(
-    values: Sequence[float],
-    name: str = "latency",
-    frequencies: Sequence[float] = (),
-    celsius: Sequence[float] = (),
-) -> Signs:
+def signs(values: Sequence[float], frequencies: Sequence[float] = (), celsius: Sequence[float] = ()) -> Signs:
     """Look for every sign in a series.
 
     Args:
         values: raw samples in seconds, in the order taken; at least one.
-        name: of the series.
         frequencies, celsius: readings in its course, see `throttling`.
     """
     return Signs(
-        name,
         len(values),
+        memory(_clipped(values)),
         warm_up(values),
         drift(values),
         find_modes(values),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics of raw samples: percentiles, confidence intervals, and what a reader must be warned of.
+"""Statistics of raw samples: percentiles and confidence intervals.
 
 Percentiles interpolate linearly between order statistics (Hyndman & Fan 1996, type 7). A percentile q is
 given only when n * (1 - q) >= 10, so that ten samples lie above it: p50 needs 20, p90 100, p99 1,000.
@@ -17,14 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, chain
 from random import Random
 from statistics import NormalDist
 from typing import Optional
-
-from codereef.bench.response import Metric
-from codereef.bench.series import signs
 
 PERCENTILE_METHOD = "linear interpolation (Hyndman-Fan type 7)"
 _SAMPLES_ABOVE = 10
@@ -179,70 +175,6 @@ def middle(draws: Sequence[float], confidence: float) -> tuple[float, float]:
     ordered = sorted(draws)
     tail = (1 - confidence) / 2
     return percentile(ordered, tail), percentile(ordered, 1 - tail)
-
-
-@dataclass(frozen=True)
-class LatencySummary:
-    """Metrics of a latency series and what a reader must be warned of."""
-
-    metrics: dict[str, Metric]
-    warnings: tuple[str, ...]
-
-
-def percentile_metrics(
-    values: Sequence[float], name: str, quantiles: Sequence[float], confidence: float, seed: int
-) -> dict[str, Metric]:
-    """Metrics `<name>_p50` and so on of a series of times in seconds; see the module for the rules."""
-    metrics: dict[str, Metric] = {}
-    n = len(values)
-    shown = [q for q in quantiles if n >= needed_samples(q)]
-    points = bootstrap(values, shown, seed)[0] if shown else []
-    for q in quantiles:
-        label = f"{name}_p{q * 100:g}"
-        if q not in shown:
-            metrics[label] = Metric(
-                None, "s", "lower", PERCENTILE_METHOD, n,
-                reason=f"p{q * 100:g} needs {needed_samples(q)} samples, there are {n}",
-            )  # fmt: skip
-            continue
-        metrics[label] = Metric(
-            percentile(values, q), "s", "lower", f"{PERCENTILE_METHOD}; {_bootstrap_method(n)}",
-            n, interval=middle(points[shown.index(q)], confidence), confidence=confidence,
-        )  # fmt: skip
-    return metrics
-
-
-def _bootstrap_method(n: int) -> str:
-    return f"circular block bootstrap, block {math.ceil(n ** (1 / 3))}, {draws_for(n)} draws"
-
-
-def summarise_latency(values: Sequence[float], confidence: float, seed: int) -> LatencySummary:
-    """Metrics latency_p50, p90, p99, latency_mean and throughput of a single stream.
-
-    Throughput is queries over the time spent in queries, 1 / mean: what the model does, free of what the
-    harness does between queries.
-
-    Args:
-        values: latencies in seconds, in the order taken; at least one.
-        confidence: level of the intervals, 0 to 1.
-        seed: of the bootstrap.
-    """
-    n = len(values)
-    metrics = percentile_metrics(values, "latency", (0.5, 0.9, 0.99), confidence, seed)
-    mean = math.fsum(values) / n
-    interval = None
-    if n >= needed_samples(0.5):
-        interval = middle(bootstrap(values, (), seed)[1], confidence)
-    metrics["latency_mean"] = Metric(
-        mean, "s", "lower", f"arithmetic mean; {_bootstrap_method(n)}", n,
-        interval=interval, confidence=None if interval is None else confidence,
-    )  # fmt: skip
-    metrics["throughput"] = Metric(
-        1 / mean, "1/s", "higher", f"queries / time in queries, single stream; {_bootstrap_method(n)}", n,
-        interval=None if interval is None else (1 / interval[1], 1 / interval[0]),
-        confidence=None if interval is None else confidence,
-    )  # fmt: skip
-    return LatencySummary(metrics, signs(values).warnings)
 
 
 def proportion_interval(successes: int, n: int, confidence: float) -> tuple[float, float]:

@@ -153,6 +153,24 @@ def key_values(entries: Sequence[str], option: str) -> dict[str, str]:
     return result
 
 
+def with_interval(
+    value: float | None, interval: Sequence[float] | None, digits: int, factor: float = 1.0, sign: str = ""
+) -> str:
+    """Return `value [low, high]`; a dash where there is no value.
+
+    Args:
+        value: a number, or None where it cannot be given.
+        interval: its interval, lowest and highest, or None.
+        digits: after the point.
+        factor: to multiply by, for the unit that is shown.
+        sign: `+` for changes, which have a sign always.
+    """
+    if value is None:
+        return "–"
+    shown = [f"{number * factor:{sign}.{digits}f}" for number in (value, *(interval or ()))]
+    return shown[0] + (f" [{', '.join(shown[1:])}]" if interval else "")
+
+
 def print_tree(tree: Mapping[str, Any], *, indent: int = 0) -> None:
     """Print nested data for people; what is empty or unknown is left out."""
     for key, value in tree.items():

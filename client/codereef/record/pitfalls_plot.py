@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codereef.record.plot import COLOURS, escape, ticks
+from codereef.record.drawing import COLOURS, escape, horizontal_axis, sheet, whisker
 
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 860, 214, 96, 112, 28, 62
 _BLUE, _RED = COLOURS[0], COLOURS[1]
@@ -77,18 +77,10 @@ def pitfalls_svg(
     def px(value: float) -> float:
         return LEFT + min(max(value, 0.0), high) / high * (WIDTH - LEFT - RIGHT)
 
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" font-family="system-ui, sans-serif" font-size="13"><title>{escape(title)}</title>',
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        f'<text x="20" y="28" font-size="17" font-weight="600" fill="#111">{escape(title)}</text>',
-        f'<text x="20" y="48" fill="#555">{escape(subtitle)}</text>',
-        f'<text x="20" y="68" fill="#555">lines: {level:g} % interval of the change · filled: all of it is worse · outlined: not all of it is</text>',
-        f'<text x="{WIDTH - 20}" y="{TOP - 12}" text-anchor="end" fill="#555">agreement</text>',
-    ]
-    for tick in ticks(0.0, high):
-        out.append(f'<path d="M{px(tick):.1f} {TOP}V{floor}" stroke="#e8e8e8"/>')
-        out.append(f'<text x="{px(tick):.1f}" y="{floor + 20}" text-anchor="middle" fill="#555">{tick:g}</text>')
+    reading = f"lines: {level:g} % interval of the change · filled: all of it is worse · outlined: not all of it is"
+    out = sheet(WIDTH, height, 20, title, subtitle, reading)
+    out += horizontal_axis(0.0, high, px, TOP, floor, f"{axis} (higher is better →)", height - 16)
+    out.append(f'<text x="{WIDTH - 20}" y="{TOP - 12}" text-anchor="end" fill="#555">agreement</text>')
     for number, bar in enumerate(bars):
         out += _bar(bar, TOP + ROW * number, px)
     out.append(
@@ -100,12 +92,7 @@ def pitfalls_svg(
         f'<text x="{px(right) + shift:.1f}" y="{TOP - 12}" text-anchor="{anchor}" font-weight="600" fill="#111">'
         f"right pipeline {right:.3f}</text>"
     )
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    out.append(
-        f'<text x="{middle:.0f}" y="{height - 16}" text-anchor="middle" fill="#111">'
-        f"{escape(axis)} (higher is better →)</text></svg>"
-    )
-    return "\n".join(out) + "\n"
+    return "\n".join([*out, "</svg>"]) + "\n"
 
 
 def _bar(bar: Bar, top: float, px: Any) -> list[str]:
@@ -118,11 +105,7 @@ def _bar(bar: Bar, top: float, px: Any) -> list[str]:
         f'fill-opacity="0.85" stroke="{colour}"/>',
     ]
     if bar.interval is not None:
-        low, high = px(bar.interval[0]), px(bar.interval[1])
-        out.append(
-            f'<path d="M{low:.1f} {middle:.1f}H{high:.1f}M{low:.1f} {middle - 4:.1f}v8M{high:.1f} {middle - 4:.1f}v8" '
-            'stroke="#333" stroke-width="1.3"/>'
-        )
+        out.append(whisker(px(bar.interval[0]), px(bar.interval[1]), middle, "#333"))
     shown = "–" if bar.agreement is None else f"{bar.agreement:.2f}"
     out.append(f'<text x="{WIDTH - 20}" y="{middle + 4:.1f}" text-anchor="end" fill="#111">{shown}</text>')
     return out

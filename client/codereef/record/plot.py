@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape as _escape
 
+from codereef.record.drawing import COLOURS, escape, horizontal_axis, sheet, ticks, whisker
 from codereef.record.pareto import Direction, frontier
 
 WIDTH, HEIGHT = 760, 480
@@ -20,8 +20,6 @@ LEGEND_ROW = 24
 LEGEND_SHORT = 44  # letters that half the width holds
 #: How far an interval may move the end of its axis, as a multiple of the largest value.
 _INTERVAL_REACH = 1.5
-# Okabe and Ito's colours, which people with the common colour blindnesses can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 @dataclass(frozen=True)
@@ -39,23 +37,6 @@ class Point:
     x: float
     x_interval: tuple[float, float] | None
     y: float
-
-
-def escape(text: str) -> str:
-    """Escape for XML, which has no form at all for most control characters."""
-    return _escape(
-        "".join(" " if ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF or ord(c) in (0xFFFE, 0xFFFF) else c for c in text)
-    )
-
-
-def ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Return about `count` round numbers from `low` to `high`."""
-    span = high - low or abs(high) or 1.0
-    raw = span / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw)
-    first = math.ceil(low / step - 1e-9)
-    return [round((first + i) * step, 12) for i in range(int((high - first * step) / step + 1e-9) + 1)]
 
 
 def _range(values: Sequence[float], least: float) -> tuple[float, float]:
@@ -94,24 +75,12 @@ def pareto_svg(
     labels = sorted({p.label for p in points})
     columns = 2 if max(len(label) for label in labels) <= LEGEND_SHORT else 1
     height = HEIGHT + LEGEND_ROW * math.ceil(len(labels) / columns)
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
-        f'font-family="system-ui, sans-serif" font-size="13"><title>{escape(title)}</title>',
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        f'<text x="{LEFT}" y="26" font-size="17" font-weight="600" fill="#111">{escape(title)}</text>',
-        f'<text x="{LEFT}" y="46" fill="#555">{escape(subtitle)}</text>',
-    ]
-    for tick in ticks(x0, x1):
-        out.append(f'<path d="M{px(tick):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#e8e8e8"/>')
-        out.append(
-            f'<text x="{px(tick):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#555">{tick:g}</text>'
-        )
+    out = sheet(WIDTH, height, LEFT, title, subtitle, "filled: on the Pareto frontier · bars: 95 % interval")
+    better = "← lower is better" if x_better == "lower" else "higher is better →"
+    out += horizontal_axis(x0, x1, px, TOP, HEIGHT - BOTTOM, f"{x_name} ({better})", HEIGHT - 18)
     for tick in ticks(y0, y1):
         out.append(f'<path d="M{LEFT} {py(tick):.1f}H{WIDTH - RIGHT}" stroke="#e8e8e8"/>')
         out.append(f'<text x="{LEFT - 10}" y="{py(tick) + 4:.1f}" text-anchor="end" fill="#555">{tick:g}</text>')
-    out.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 18}" text-anchor="middle" fill="#111">{escape(x_name)} ({"← lower is better" if x_better == "lower" else "higher is better →"})</text>'
-    )
     middle = (TOP + HEIGHT - BOTTOM) / 2
     out.append(
         f'<text x="20" y="{middle:.0f}" text-anchor="middle" fill="#111" transform="rotate(-90 20 {middle:.0f})">{escape(y_name)} (higher is better →)</text>'
@@ -130,10 +99,7 @@ def pareto_svg(
         x, y = px(point.x), py(point.y)
         if point.x_interval:
             low, high = (px(min(value, x1)) for value in point.x_interval)
-            out.append(
-                f'<path d="M{low:.1f} {y:.1f}H{high:.1f}M{low:.1f} {y - 4:.1f}v8M{high:.1f} {y - 4:.1f}v8" '
-                f'stroke="{colour}" stroke-width="1.5"/>'
-            )
+            out.append(whisker(low, high, y, colour))
         filled = position in best
         out.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{colour if filled else "#fff"}" stroke="{colour}" '
@@ -150,8 +116,7 @@ def pareto_svg(
             f'text-anchor="middle" font-size="11" font-weight="600" fill="#fff">{_letter(number)}</text>'
             f'<text x="{x + 24:.1f}" y="{y}" fill="#111">{escape(label)}</text>'
         )
-    out.append(f'<text x="{LEFT}" y="66" fill="#555">filled: on the Pareto frontier · bars: 95 % interval</text></svg>')
-    return "\n".join(out) + "\n"
+    return "\n".join([*out, "</svg>"]) + "\n"
 
 
 def _letter(number: int) -> str:

@@ -15,7 +15,7 @@ from codereef.lock.model import Lock, LockedConfiguration, to_document
 from codereef.meta.schemas import problems
 from codereef.record.privacy import scrub
 from codereef.repo.index import Index
-from codereef.run.forks import Joined, join, sound
+from codereef.run.forks import as_said, join, sound
 from codereef.run.process import Answer
 from codereef.run.request import Parts
 
@@ -68,7 +68,7 @@ def result_document(
     last = answers[-1]
     wrong = next((answer for answer in answers if not sound(answer)), None)
     first = wrong or answers[0]
-    joined = join(answers, options, courses) if len(answers) > 1 and wrong is None else _alone(first)
+    joined = join(answers, options, courses) if wrong is None else as_said(first)
     document: dict[str, Any] = {
         "format": "codereef-result/1",
         "status": last.status,
@@ -95,6 +95,8 @@ def result_document(
     }
     if joined.processes:
         document["processes"] = scrubbed(list(joined.processes))
+    if joined.signs:
+        document["signs"] = dict(joined.signs)
     if joined.load:
         document["load"] = scrubbed(joined.load)
     if "stages" in first.response:
@@ -104,12 +106,6 @@ def result_document(
         document["error"] = scrub(_failure(parts, last, which))
     _check_measured(document)
     return document
-
-
-def _alone(answer: Answer) -> Joined:
-    """Return what one process said, as it is; what no result can hold is found later."""
-    response = answer.response
-    return Joined(response.get("metrics", {}), answer.samples, response.get("warnings", []), response.get("load", {}))
 
 
 def _failure(parts: Parts, answer: Answer, which: str) -> str:

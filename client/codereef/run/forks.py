@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes of one measurement, joined into one answer.
+"""The processes of one measurement, joined into one answer, with what their series show.
 
 One process has one memory layout, one set of neighbours, one moment. So a measurement is spread over several,
 one after the other; what lies between them is part of the uncertainty that is told.
@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from codereef.bench.processes import combine_single, summarise_processes
-from codereef.bench.signs import Course, signs_of_processes
+from codereef.bench.processes import Between, combine_single, summarise_processes
+from codereef.bench.signs import Course, SeriesSigns, signs_of_processes
 from codereef.meta.schemas import problems
 from codereef.run.process import Answer
 
 #: A driver whose figures are its own: its samples are the times of the calls, without the waiting before them.
 _LOADGEN = "mlperf-loadgen"
+#: What a load measured: times of queries, or of inferences in the scenario offline. A warm-up shows what it is.
+_MEASURED = ("latency", "inference")
+#: What a clock can tell of a query, in seconds; a program may write other numbers.
+_SHORTEST, _LONGEST = 1e-12, 1e9
 _OF_SERIES = re.compile(r"(?P<series>.+)_(?:p(?P<percent>\d+(?:\.\d+)?)|mean)")
 
 
@@ -32,6 +36,7 @@ class Joined:
         warnings: sentences for people.
         load: how queries were sent; empty where no program says it.
         processes: what is kept of each process; empty where there was one.
+        signs: what series show, by name; the sentences are among the warnings.
     """
 
     metrics: Mapping[str, Any]
@@ -39,6 +44,7 @@ class Joined:
     warnings: Sequence[str]
     load: Mapping[str, Any] = field(default_factory=dict)
     processes: Sequence[Mapping[str, Any]] = ()
+    signs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def sound(answer: Answer) -> bool:
@@ -48,18 +54,28 @@ def sound(answer: Answer) -> bool:
     return not any(problem.path.startswith(parts) for problem in problems(document, "result"))
 
 
+def as_said(answer: Answer) -> Joined:
+    """Return what one process said, as it is; what no result can hold is found later."""
+    response = answer.response
+    return Joined(response.get("metrics", {}), answer.samples, response.get("warnings", []), response.get("load", {}))
+
+
 def join(answers: Sequence[Answer], options: Mapping[str, Any], courses: Sequence[Course] = ()) -> Joined:
-    """Join the answers of processes that were asked the same.
+    """Join the answers of processes that were asked the same; that of a single one stays as it is.
 
     A metric of a series (`latency_p90`, `latency_mean`) is computed anew from the series of all of them; of any
     other that several processes gave, the median is taken; what one process gave alone stays as it is. Figures of
     MLPerf LoadGen do not follow from the samples, which do not count from the arrival; of them the median is taken.
 
     Args:
-        answers: at least two, each `sound`, in the order they ran.
+        answers: at least one, each `sound`, in the order they ran.
         options: options in force; `confidence` (0 to 1) and `seed` are used where the program has them.
         courses: of each process, readings of the clock and of the temperature while it was measured, where known.
     """
+    if len(answers) == 1:
+        alone = as_said(answers[0])
+        found = _signs(answers, courses, {})
+        return replace(alone, warnings=_with_sentences(alone.warnings, found), signs=_data(found))
     confidence, seed = _level(options.get("confidence")), _seed(options.get("seed"))
     reported = any(answer.response.get("load", {}).get("driver") == _LOADGEN for answer in answers)
     series = [{name: list(entry["values"]) for name, entry in answer.samples.items()} for answer in answers]
@@ -78,6 +94,7 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any], courses: Sequenc
         # What is the same in all, such as the model's size, is known and not estimated.
         if len(set(values)) > 1 and (reported or not _of_series(name, samples)):
             metrics[name] = _once_each(values, known[0])
+    between: dict[str, Between] = {}
     for name, quantiles in _series_of(metrics, samples).items():
         parts = [one[name] for one in series if one.get(name)]
         if len(parts) > 1:
@@ -86,17 +103,41 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any], courses: Sequenc
             own = {key for key in summary.metrics if key in metrics and (_of_series(key, samples) or _inverse(said[0]))}
             if not reported:
                 metrics.update({key: summary.metrics[key].as_dict() for key in summary.metrics if key in own})
-            warnings += summary.warnings
-            if name == "latency":
-                warnings += signs_of_processes([one.get(name, ()) for one in series], name, courses)
+            between[name] = summary.between
+    found = _signs(answers, courses, between)
     load = _load([answer.response["load"] for answer in answers if answer.response.get("load")])
     return Joined(
         metrics,
         samples,
-        list(dict.fromkeys([*warnings, *_wide(metrics, options, load)])),
+        list(dict.fromkeys([*_with_sentences(warnings, found), *_wide(metrics, options, load)])),
         load,
         tuple(_process(answer) for answer in answers),
+        _data(found),
     )
+
+
+def _signs(answers: Sequence[Answer], courses: Sequence[Course], between: Mapping[str, Between]) -> list[SeriesSigns]:
+    """Return what each series shows: the measured ones all signs, others only how the processes differ."""
+    found = []
+    for name in dict.fromkeys([*between, *_MEASURED]):
+        series = [_times(answer.samples.get(name)) if name in _MEASURED else [] for answer in answers]
+        if any(series) or name in between:
+            found.append(signs_of_processes(series, name, courses, between.get(name)))
+    return found
+
+
+def _times(entry: Mapping[str, Any] | None) -> list[float]:
+    """Return the times of a series in seconds; none where it holds something else."""
+    values = entry["values"] if entry is not None and entry["unit"] == "s" else []
+    return list(map(float, values)) if all(v == 0 or _SHORTEST <= v <= _LONGEST for v in values) else []
+
+
+def _with_sentences(warnings: Sequence[str], found: Sequence[SeriesSigns]) -> list[str]:
+    return [*warnings, *(text for one in found for text in one.warnings)]
+
+
+def _data(found: Sequence[SeriesSigns]) -> dict[str, Any]:
+    return {one.name: one.as_dict() for one in found}
 
 
 def _level(value: object) -> float:

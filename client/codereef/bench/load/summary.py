@@ -4,17 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from codereef.bench import statistics
 from codereef.bench.load.driver import Driven
 from codereef.bench.load.early_stopping import CONFIDENCE, estimate, fewest_queries
 from codereef.bench.load.plan import OFFLINE, SERVER, Plan
+from codereef.bench.processes import summarise_processes
 from codereef.bench.response import Metric
 
 # The share of queries that may wait at the end without a word: at any moment a busy queue holds some.
 _WAITING = 0.05
 EARLY = "latency_early_stopping"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Metrics of a load and what a reader must be warned of."""
+
+    metrics: dict[str, Metric]
+    warnings: tuple[str, ...]
 
 
 def series_name(plan: Plan) -> str:
@@ -27,18 +35,17 @@ def headline(plan: Plan) -> str:
     return "throughput" if plan.quantile is None else f"latency_p{plan.quantile * 100:g}"
 
 
-def summarise(plan: Plan, driven: Driven, seconds: Sequence[float], alone: bool = True) -> statistics.LatencySummary:
+def summarise(plan: Plan, driven: Driven, seconds: Sequence[float]) -> Summary:
     """Metrics of a load and what a reader must be warned of.
 
     Args:
         plan: what was asked for.
         driven: what came of it.
         seconds: the samples, in seconds.
-        alone: whether no other process shares the measurement; else what the samples show is said of all together.
     """
     options = plan.options
-    summary = statistics.summarise_latency(seconds, options.confidence, options.seed)
-    metrics, warnings = dict(summary.metrics), list(summary.warnings if alone else ())
+    metrics = summarise_processes([seconds], confidence=options.confidence, seed=options.seed).metrics
+    warnings = []
     metrics["throughput"] = _throughput(plan, driven, metrics["throughput"])
     if plan.scenario == OFFLINE:
         metrics = {"throughput": metrics["throughput"]}
@@ -52,7 +59,7 @@ def summarise(plan: Plan, driven: Driven, seconds: Sequence[float], alone: bool 
             f"the system does not keep up: {waiting} queries had arrived and were not answered when measuring ended, "
             f"{len(seconds)} were; the latencies are of those, and grow with the length of the run"
         )
-    return statistics.LatencySummary(metrics, tuple(warnings))
+    return Summary(metrics, tuple(warnings))
 
 
 def _throughput(plan: Plan, driven: Driven, each: Metric) -> Metric:

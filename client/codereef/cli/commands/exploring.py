@@ -20,7 +20,7 @@ from codereef.cli.commands.shared import (
     solution_argument,
     timeout_option,
 )
-from codereef.cli.edge import key_values, note, print_json, shared_options, table
+from codereef.cli.edge import key_values, note, print_json, shared_options, table, with_interval
 from codereef.cli.exploring import Shown
 from codereef.cli.progress import TerminalProgress
 
@@ -291,11 +291,7 @@ def _finish(current: Session, exploration: Exploration, plot: Path | None, as_js
 
 
 def _cell(found: Estimate | None, factor: float, digits: int) -> str:
-    if found is None:
-        return "–"
-    bounds = found.interval
-    shown = f"{found.value * factor:.{digits}f}"
-    return shown + (f" [{bounds[0] * factor:.{digits}f}, {bounds[1] * factor:.{digits}f}]" if bounds else "")
+    return "–" if found is None else with_interval(found.value, found.interval, digits, factor)
 
 
 def _unit(results: dict[str, Result], name: str) -> tuple[float, str]:

@@ -18,7 +18,7 @@ from codereef.cli.commands.shared import (
     session,
     timeout_option,
 )
-from codereef.cli.edge import key_values, note, print_json, shared_options, table
+from codereef.cli.edge import key_values, note, print_json, shared_options, table, with_interval
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -143,12 +143,8 @@ def _configurations(lock: Lock, model: str, variants: dict[str, list[str]], host
 
 
 def _number(metric: dict[str, Any] | None, digits: int = 3, sign: str = "") -> str:
-    """Return `value [low, high]`; a dash where there is no value."""
-    if metric is None or metric["value"] is None:
-        return "–"
-    bounds = metric["interval"]
-    text = f"{metric['value']:{sign}.{digits}f}"
-    return text + (f" [{bounds[0]:{sign}.{digits}f}, {bounds[1]:{sign}.{digits}f}]" if bounds else "")
+    """Return a metric with its interval; a dash where there is none."""
+    return "–" if metric is None else with_interval(metric["value"], metric["interval"], digits, sign=sign)
 
 
 def _print(document: dict[str, Any]) -> None:

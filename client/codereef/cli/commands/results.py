@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from codereef.cli.commands.shared import FILE, complete_component, complete_result, session
-from codereef.cli.edge import note, print_json, shared_options, table
+from codereef.cli.edge import note, print_json, shared_options, table, with_interval
 from codereef.home import Home
 
 if TYPE_CHECKING:
@@ -275,9 +275,7 @@ def _compare_many(results: Sequence[Result], everything: Sequence[Result], as_js
     rows = []
     for entry in ranking.entries:
         outcome = entry.comparison
-        ratio = "1" if outcome is None else "–"
-        if outcome is not None and outcome.ratio is not None and outcome.interval is not None:
-            ratio = f"{outcome.ratio:.3f} [{outcome.interval[0]:.3f}, {outcome.interval[1]:.3f}]"
+        ratio = "1" if outcome is None else with_interval(outcome.ratio, outcome.interval, 3)
         verdict = {"no measurable difference": "tied", "too few repetitions to say": "too few"}.get(
             entry.verdict, entry.verdict
         )
