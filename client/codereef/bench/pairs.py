@@ -4,7 +4,8 @@
 What the machine did meets both partners, so it is gone from the ratio of their medians; what is left is their layouts
 and chance. The ratios of the pairs are tested by Student's t on their logarithms. Where nothing parts the two
 results, partners can be exchanged and the logarithms lie symmetrically about 0: for symmetric distributions with
-heavy tails the test is wrong less often than it says (Efron 1969, doi:10.1080/01621459.1969.10501056).
+heavy tails the test is wrong less often than it says (Efron 1969, doi:10.1080/01621459.1969.10501056), with light
+ones somewhat more often: of seven pairs, in up to 1.15 % of cases at p < 0.01 and 0.93 % at p < 0.008.
 """
 
 from __future__ import annotations
