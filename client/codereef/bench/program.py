@@ -23,6 +23,7 @@ from typing import Optional, TextIO
 from codereef.bench.affinity import pin
 from codereef.bench.collect.sizes import runtime_size
 from codereef.bench.datasets import open_dataset
+from codereef.bench.load import mlperf
 from codereef.bench.load.plan import make_plan
 from codereef.bench.measuring import PARTIAL, measure, record_memory
 from codereef.bench.options import parse_options
@@ -33,7 +34,7 @@ from codereef.bench.response import Metric, Progress, Response, write_json
 from codereef.bench.sampled import score_answers
 from codereef.bench.scoring import score
 from codereef.bench.tasks import Task, task_for
-from codereef.errors import CrError
+from codereef.errors import CrError, OptionError
 
 _INTERRUPTED = "interrupted; samples.partial.json holds what was measured up to shortly before"
 
@@ -51,18 +52,22 @@ class Program:
     def __init__(self, task: str, request: Request, progress: Progress, response: Response) -> None:
         self._task_name, self._request = task, request
         self._progress, self._response = progress, response
-        options, self._runtime_options = parse_options(request.options, request.runtime)
-        self._options = options.shared_by(*request.process)
+        self._asked, self._runtime_options = parse_options(request.options, request.runtime)
+        self._options = self._asked.shared_by(*request.process)
 
     def execute(self) -> None:
         """Do what the request asks; the response holds the outcome.
 
         Raises:
+            OptionError: an option or the scenario cannot be had, here or with this model.
             CrError: the request, the model, the dataset or the runtime is at fault.
         """
         pin(self._options.cpus)
         if self._request.action == "benchmark":
-            make_plan(self._request.scenario, self._options)  # what cannot be done is said before anything is loaded
+            # What cannot be done is said before anything is loaded, in the numbers of the user and not of a share.
+            plan = make_plan(self._request.scenario, self._asked)
+            if self._asked.driver == mlperf.NAME:
+                mlperf.check(plan)
         dataset = open_dataset(self._request.dataset)
         task = task_for(self._task_name, dataset)
         pipeline = self._load(task)
@@ -147,6 +152,8 @@ def execute(task: str, request: Request, progress: Progress) -> Response:
     response = Response()
     try:
         Program(task, request, progress, response).execute()
+    except OptionError as error:
+        response.status, response.error, response.hint = "refused", error.message, error.hint or None
     except CrError as error:
         response.status, response.error = "failed", f"{error.message}"
         if error.hint:
@@ -162,8 +169,8 @@ def main(task: str, arguments: Sequence[str]) -> int:
     """Entry point of a program: `main.py REQUEST.json`.
 
     Returns:
-        0 when the response says ok, 1 when it says failed, 2 when the request cannot be read, 130 when it was
-        interrupted (SIGINT or SIGTERM).
+        0 when the response says ok, 1 when it says failed or refused, 2 when the request cannot be read, 130 when it
+        was interrupted (SIGINT or SIGTERM).
     """
     if len(arguments) != 1:
         print("usage: main.py REQUEST.json", file=sys.stderr)
@@ -176,7 +183,7 @@ def main(task: str, arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     response = execute(task, request, Progress(_own_stdout()))
     if response.error is not None:
-        print(response.error, file=sys.stderr)
+        print(response.error + (f" ({response.hint})" if response.hint else ""), file=sys.stderr)
     write_json(request.output / "response.json", response.as_dict())
     if response.status == "ok":
         (request.output / PARTIAL).unlink(missing_ok=True)  # all of it is in the response

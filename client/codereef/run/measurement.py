@@ -24,6 +24,7 @@ from codereef.run.claims import check_claims
 from codereef.run.document import Machine, result_document, scrubbed
 from codereef.run.options import measured_options, merge_options, scenario_of
 from codereef.run.process import Answer, Update, answer_of
+from codereef.run.refusals import refusal_of
 from codereef.run.request import Parts, build_request, parts_of
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ class Measurement:
             on_update: is told how far it has come, from another thread.
 
         Raises:
+            OptionError: the program refuses what was asked.
             RunError: it could not be started.
         """
         from codereef.detect.state import machine_state
@@ -227,6 +229,9 @@ class Measurement:
                 on_update=update,
             )
         )
+        # What the first process took, a later one refuses only because something else has gone wrong: it has failed.
+        if number == 0 and (refusal := refusal_of(self._answers[0], self._configuration.id)):
+            raise refusal
 
     def finish(self, observation: Observation, turns: str = "") -> Measured:
         """Make the result of the processes that have run, at least one.
