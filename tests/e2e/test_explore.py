@@ -132,8 +132,9 @@ def test_points_that_fail_are_told_and_the_others_are_measured(own: Cr) -> None:
     assert statuses == [["ok", "ok"], ["timeout", "timeout"]]
 
 
-def test_a_point_that_the_program_refuses_is_told_and_the_others_are_measured(own: Cr) -> None:
-    words = ("--variant", "precision=fp32", "--vary", "delegate=default,off", "-o", "max_seconds=0.2")
+@pytest.mark.parametrize("where", [(), ("--workers", "1")], ids=["here", "worker"])
+def test_a_point_that_the_program_refuses_is_told_and_the_others_are_measured(own: Cr, where: tuple[str, ...]) -> None:
+    words = ("--variant", "precision=fp32", "--vary", "delegate=default,off", "-o", "max_seconds=0.2", *where)
     done = own("explore", SOLUTION, *words, "-o", "accuracy_limit=5", "--repeat", "1", check=False)
     assert done.returncode == 9, done.stderr
     assert "onnxruntime has no option delegate" in done.stderr
