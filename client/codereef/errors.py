@@ -5,6 +5,7 @@ A `CrError` carries data; the sentence a person reads is made from it at the edg
 
     CrError                 1   anything that has no class of its own
     ├── UsageError          2   the command line or a request is wrong
+    │   └── OptionError     2   a program cannot have an option or a scenario, here or with this model
     ├── MetadataError       3   a component, lock or result does not follow its schema
     ├── NotFoundError       4   no component, file, result or capability of that name
     ├── ResolutionError     5   no graph satisfies the requirements
@@ -63,6 +64,12 @@ class UsageError(CrError):
 
     exit_code = 2
     code = "usage"
+
+
+class OptionError(UsageError):
+    """A program cannot have an option or a scenario, here or with this model; nothing was measured with it."""
+
+    code = "option"
 
 
 class MetadataError(CrError):

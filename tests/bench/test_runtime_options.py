@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from codereef.bench import runtimes
 from codereef.bench.affinity import parse_cpus
-from codereef.errors import UsageError
+from codereef.errors import OptionError
 
 from tests.bench.program_requests import ROOT
 
@@ -56,7 +56,7 @@ def test_a_free_batch_axis_of_onnx_takes_any_size(tmp_path: Path) -> None:
 def test_a_fixed_batch_axis_of_onnx_is_refused() -> None:
     session = runtimes.load("onnx", SHAPES / "shapes-ssd-fp32.onnx", 1, {})
     session.resize_batch(1)
-    with pytest.raises(UsageError, match=r"axis 0 of input image \[1, 3, 128, 128\] is not free"):
+    with pytest.raises(OptionError, match=r"axis 0 of input image \[1, 3, 128, 128\] is not free"):
         session.resize_batch(2)
 
 
@@ -96,7 +96,7 @@ def test_the_delegate_can_be_left_out_and_then_is_not_there() -> None:
     ],
 )
 def test_what_a_runtime_does_not_know_is_refused(model: str, options: dict[str, str], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(OptionError, match=message):
         runtimes.load(model.rsplit(".")[-1], SHAPES / model, 1, options)
 
 
@@ -104,7 +104,7 @@ def test_lists_of_processors_are_read() -> None:
     assert parse_cpus("0") == (0,)
     assert parse_cpus("3, 0-1,1") == (0, 1, 3)
     for wrong in ("", "a", "1-", "2-1", "0,,1", "-1"):
-        with pytest.raises(UsageError, match="no list of processors"):
+        with pytest.raises(OptionError, match="no list of processors"):
             parse_cpus(wrong)
 
 

@@ -316,6 +316,90 @@ def test_too_little_memory_is_a_result_too(ready: Cr) -> None:
     assert list(History(ready.home / "results").all())[-1].document["status"] in ("out-of-memory", "crashed", "failed")
 
 
+def _results(client: Cr) -> list[str]:
+    return [result.id for result in History(client.home / "results").all()]
+
+
+ONNX = ("-v", "format=onnx", "-v", "precision=fp32")
+TFLITE = ("-v", "format=tflite", "-v", "precision=fp32")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ((*ONNX, "-o", "cpus=9999"), "processor 9999 is not there", "It may use "),
+        ((*ONNX, "-o", "cpus=two"), "two is no list of processors", "cpus=0,2-3"),
+        ((*ONNX, "-o", "provider=CUDA"), "has no execution provider CUDA; it has ", ""),
+        ((*ONNX, "-o", "delegate=off"), "onnxruntime has no option delegate", ""),
+        ((*ONNX, "-o", "driver=mlperf-loadgen"), "needs mlcommons-loadgen", "-o driver=codereef"),
+        ((*ONNX, "--scenario", "server"), "needs target_qps", "-o target_qps=20"),
+        ((*ONNX, "--scenario", "offline", "-o", "batch=2"), "is not free", "batch=1"),
+        ((*ONNX, "--scenario", "offline", "-o", "stop=early-stopping"), "offline has none", "stop=interval"),
+        (
+            (*ONNX, "-o", "min_seconds=9", "-o", "max_seconds=7"),
+            "min_seconds (9) is more than max_seconds (7)",
+            "Raise",
+        ),
+        ((*TFLITE, "-o", "delegate=/nowhere"), "cannot load the delegate nowhere", "file or library name"),
+        ((*TFLITE, "-o", "provider=CUDA"), "has no option provider", ""),
+    ],
+)
+def test_an_option_that_only_the_program_can_refuse_is_the_users_and_leaves_no_result(
+    ready: Cr, words: tuple[str, ...], message: str, hint: str
+) -> None:
+    before = _results(ready)
+    error = fails(ready, 2, "benchmark", "demo-object-detection", *words)
+    assert error["code"] == "option"
+    assert message in error["message"] and hint in error["hint"], error
+    assert error["message"].startswith(error["context"]["configuration"])
+    assert _results(ready) == before
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "pitfalls"])
+def test_every_command_that_runs_the_program_tells_what_it_refuses(ready: Cr, command: str) -> None:
+    before = _results(ready)
+    error = fails(ready, 2, command, "demo-object-detection", *ONNX, "-o", "cpus=9999")
+    assert "processor 9999 is not there" in error["message"] and error["hint"].startswith("It may use ")
+    assert _results(ready) == before
+
+
+def test_of_several_configurations_the_one_that_refuses_is_named_and_the_earlier_are_kept(ready: Cr) -> None:
+    words = ("benchmark", "demo-object-detection", "-v", "precision=fp32", "-o", "provider=CPUExecutionProvider")
+    quick = ("-o", "max_seconds=0.2", "-o", "accuracy_limit=5", "--processes", "2")
+    before = _results(ready)
+    done = ready(*words, *quick, check=False)
+    assert done.returncode == 2, done.stderr
+    (kept,) = [name for name in _results(ready) if name not in before]
+    said = next(line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert said.startswith("error: format=tflite,precision=fp32,size=50 cannot be run with these options: ")
+    assert f"What was measured before is kept: format=onnx,precision=fp32,size=50 as {kept[:12]}." in done.stderr
+    result = ready.json("show", kept)
+    assert (result["status"], result["load"]["settings"]["max_seconds"]) == ("ok", 0.2)
+    machine = ready(*words, *quick, "--json", check=False)
+    assert json.loads(machine.stdout)["error"]["context"]["results"] == [
+        name for name in _results(ready) if name not in (*before, kept)
+    ]
+
+
+def test_what_this_machine_has_not_is_not_reproduced(ready: Cr, tmp_path: Path) -> None:
+    quick = ("-o", "max_seconds=0.2", "-o", "accuracy_limit=5", "--processes", "1")
+    (original,) = ready.json("benchmark", "demo-object-detection", *ONNX, *quick, "-o", "cpus=0")["results"]
+    elsewhere = {key: value for key, value in original.items() if key != "id"}
+    elsewhere["options"] = {**elsewhere["options"], "cpus": "", "provider": "CUDAExecutionProvider"}
+    (tmp_path / "elsewhere.json").write_text(json.dumps(elsewhere))
+    before = _results(ready)
+    person = ready("reproduce", str(tmp_path / "elsewhere.json"), "-C", str(tmp_path), "--offline", check=False)
+    assert person.returncode == 1, person.stderr
+    assert "not reproduced" in person.stdout and "run does not hold: format=onnx,precision=fp32" in person.stdout
+    assert "has no execution provider CUDAExecutionProvider" in person.stdout
+    machine = ready(
+        "reproduce", str(tmp_path / "elsewhere.json"), "-C", str(tmp_path), "--offline", "--json", check=False
+    )
+    judged = json.loads(machine.stdout)
+    assert (judged["reproduced"], judged["again"], [c["what"] for c in judged["checks"]]) == (False, "", ["run"])
+    assert _results(ready) == before
+
+
 def test_a_changed_interpreter_is_noticed_before_anything_is_measured(ready: Cr, tmp_path: Path) -> None:
     folder = tmp_path / "demo-object-detection"
     shutil.copytree(ready.cwd / "demo-object-detection", folder)

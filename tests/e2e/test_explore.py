@@ -132,6 +132,20 @@ def test_points_that_fail_are_told_and_the_others_are_measured(own: Cr) -> None:
     assert statuses == [["ok", "ok"], ["timeout", "timeout"]]
 
 
+@pytest.mark.parametrize("where", [(), ("--workers", "1")], ids=["here", "worker"])
+def test_a_point_that_the_program_refuses_is_told_and_the_others_are_measured(own: Cr, where: tuple[str, ...]) -> None:
+    words = ("--variant", "precision=fp32", "--vary", "delegate=default,off", "-o", "max_seconds=0.2", *where)
+    done = own("explore", SOLUTION, *words, "-o", "accuracy_limit=5", "--repeat", "1", check=False)
+    assert done.returncode == 9, done.stderr
+    assert "onnxruntime has no option delegate" in done.stderr
+    points = documents(own)[0]["points"]
+    assert len(points) == 4
+    for point in points:
+        refused = "format=onnx" in point["configuration"]
+        assert {r["status"] for r in point["repetitions"]} == {"failed" if refused else "ok"}, point
+        assert all(bool(r.get("result")) != refused for r in point["repetitions"])
+
+
 def test_halving_spends_its_measurements_on_the_better_half(own: Cr) -> None:
     words = ("--vary", "threads=1,2", "--variant", "format=onnx", "--search", "halving", "--objective", "throughput")
     done = own.json("explore", SOLUTION, *words, *QUICK)

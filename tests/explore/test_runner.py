@@ -267,6 +267,23 @@ def test_points_whose_program_crashes_hangs_or_lacks_memory_are_recorded_and_the
     assert document_["state"] == "complete" and str(tmp_path) not in json.dumps(document_)
 
 
+def test_a_point_that_the_program_refuses_has_failed_and_the_others_are_measured(tmp_path: Path) -> None:
+    refuse = (
+        "if request['runtime']['threads'] == 2:\n"
+        "    (out / 'response.json').write_text(json.dumps({'status': 'refused', 'error': 'no two threads here'}))\n"
+        "    sys.exit(1)\n"
+    )
+    machine = here(tmp_path, refuse + f"(out / 'response.json').write_text(json.dumps({GOOD!r}))\n")
+    done = carry_out(exploration(2, repeat=2), machine, keeper(tmp_path), Quiet(), {})
+    assert [[r.status for r in point] for point in done.measured] == [["ok", "ok"], ["failed", "failed"]]
+    assert {(r.result, r.error) for r in done.measured[1]} == {
+        ("", "default cannot be run with these options: no two threads here.")
+    }
+    assert len(list(History(tmp_path / "results").all())) == 2
+    with pytest.raises(RunError, match="1 of 2 points did not finish: .*no two threads here"):
+        require_success(done)
+
+
 def test_an_interpreter_that_is_not_there_is_a_failure_of_each_point(tmp_path: Path) -> None:
     machine = here(tmp_path, "")
     machine.installed = replace(

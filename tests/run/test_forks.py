@@ -108,6 +108,54 @@ def test_rules_are_kept_only_where_every_process_kept_them(tmp_path: Path) -> No
     assert measured(tmp_path, CODE, processes=1).document["load"]["valid"] is True
 
 
+#: Options that processes share, as the programs declare them, and what each process says of its share.
+SHARED = {
+    "min_seconds": {"type": "number", "default": 0.5, "summary": "Shortest time."},
+    "max_seconds": {"type": "number", "default": 5.0, "summary": "Longest time."},
+    "min_samples": {"type": "integer", "default": 100, "summary": "Fewest."},
+    "max_samples": {"type": "integer", "default": 1000, "summary": "Most."},
+}
+SHARES = CODE.replace(
+    "'queries': 60},",
+    "'queries': 60, 'settings': {'threads': 2, 'seed': 1 + i, **{name: request['options'][name] / process['count']\n"
+    "        for name in ('min_seconds', 'max_seconds')}, **{name: -(-request['options'][name] // process['count'])\n"
+    "        for name in ('min_samples', 'max_samples')}}},",
+)
+
+
+@pytest.mark.parametrize("processes", [1, 7])
+def test_the_settings_of_a_load_are_those_of_all_processes(tmp_path: Path, processes: int) -> None:
+    document = measured(tmp_path, SHARES, {"options": {**OPTIONS, **SHARED}}, processes=processes).document
+    settings = document["load"]["settings"]
+    assert {name: settings[name] for name in SHARED} == {name: document["options"][name] for name in SHARED}
+    assert settings["max_seconds"] == 5.0
+    # What is not shared is what the first one says.
+    assert (settings["threads"], settings["seed"]) == (2, 1)
+
+
+def test_the_settings_of_a_run_that_ended_early_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    code = SHARES + "\nif i == 2:\n    os.abort()\n"
+    document = measured(tmp_path, code, {"options": {**OPTIONS, **SHARED}}, processes=7).document
+    assert document["status"] == "crashed"
+    assert document["load"]["settings"]["max_seconds"] == 5.0
+
+
+def test_no_more_samples_are_called_for_than_there_may_be(tmp_path: Path) -> None:
+    given = {"min_samples": "1000", "max_samples": "300"}
+    settings = measured(tmp_path, SHARES, {"options": {**OPTIONS, **SHARED}}, processes=7, given=given).document[
+        "load"
+    ]["settings"]
+    assert (settings["min_samples"], settings["max_samples"]) == (300, 300)
+
+
+def test_settings_of_a_program_without_such_options_stay_as_it_says_them(tmp_path: Path) -> None:
+    code = CODE.replace("'queries': 60}", "'queries': 60, 'settings': {'max_seconds': 2.5, 'rate': 'high'}}")
+    own = {"max_seconds": {"type": "string", "default": "long", "summary": "In words."}}
+    for options in (OPTIONS, {**OPTIONS, **own}):
+        settings = measured(tmp_path, code, {"options": options}, processes=3).document["load"]["settings"]
+        assert settings == {"max_seconds": 2.5, "rate": "high"}
+
+
 def test_warnings_are_said_once(tmp_path: Path) -> None:
     warnings = measured(tmp_path, CODE, processes=3).document["warnings"]
     assert warnings.count("said by each") == 1

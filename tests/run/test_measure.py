@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from codereef.errors import RunError, UsageError
+from codereef.errors import OptionError, RunError, UsageError
 from codereef.home import Home
 from codereef.install.execute import Installed
 from codereef.lock.build import build_lock
@@ -242,6 +242,47 @@ def test_a_wrong_option_stops_before_anything_runs(tmp_path: Path) -> None:
         measured(tmp_path, WRITE, given={"thread": "1"})
 
 
+REFUSAL = {"status": "refused", "error": "no provider NPU here", "hint": "it has CPU"}
+REFUSE = "(out / 'response.json').write_text(json.dumps(" + repr(REFUSAL) + "))\n"
+
+
+@pytest.mark.parametrize("action", ["benchmark", "validate", "run"])
+@pytest.mark.parametrize("end", ["", "sys.exit(1)"])
+def test_what_a_program_refuses_is_the_users_to_change_and_no_result(tmp_path: Path, action: str, end: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        measured(tmp_path, REFUSE + end, action=action, processes=3)
+    error = caught.value
+    assert (error.exit_code, error.message, error.hint) == (
+        2,
+        "default cannot be run with these options: no provider NPU here.",
+        "It has CPU.",
+    )
+    assert error.context == {"configuration": "default"}
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_refusal_without_a_reason_says_that(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="options: the program does not say why") as caught:
+        measured(tmp_path, '(out / \'response.json\').write_text(\'{"status": "refused", "hint": null}\')\n')
+    assert caught.value.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(REFUSE + "os.abort()", "crashed"), (REFUSE + "raise MemoryError", "out-of-memory")],
+)
+def test_a_program_that_crashed_has_refused_nothing(tmp_path: Path, code: str, status: str) -> None:
+    assert measured(tmp_path, code).document["status"] == status
+
+
+def test_a_later_process_that_refuses_has_failed(tmp_path: Path) -> None:
+    later = f"if request.get('process', {{}}).get('index'):\n    {REFUSE}"
+    document = measured(tmp_path, WRITE + later, processes=3).document
+    assert (document["status"], document["error"]) == ("failed", "no provider NPU here")
+    assert [process["status"] for process in document["processes"]] == ["ok", "failed"]
+    assert document["samples"]["latency"]["values"] == [0.01]
+
+
 def test_a_graph_without_an_interpreter_cannot_run(tmp_path: Path) -> None:
     components = [
         solution(deps={"model": {"needs": "model:net"}, "data": {"needs": "dataset:pictures"}}),
@@ -300,6 +341,30 @@ def test_one_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     (_, first), (_, second) = in_turns(tmp_path, once, interleave=True)
     assert (first.document["status"], second.document["status"]) == ("crashed", "ok")
     assert len(second.document["processes"]) == 2
+
+
+#: The first process of all writes a result, the second one refuses; each leaves a mark.
+SECOND_REFUSES = (
+    "mark = pathlib.Path(sys.argv[0]).with_name('count')\n"
+    "n = int(mark.read_text()) if mark.exists() else 0\nmark.write_text(str(n + 1))\n"
+    f"if n == 1:\n    {REFUSE}"
+)
+
+
+@pytest.mark.parametrize("interleave", [False, True])
+def test_a_refusal_ends_what_was_asked_after_what_was_measured_before(tmp_path: Path, interleave: bool) -> None:
+    lock, index, installed = world(tmp_path, WRITE + SECOND_REFUSES, OPTIONS)
+    three = [lock.configurations[0]] * 3
+    order = Order("benchmark", {}, processes=1)
+    kept = []
+    with pytest.raises(OptionError, match="no provider NPU here"):
+        for number, done in measure_all(
+            lock, three, index, installed, Home(tmp_path / "home"), order, interleave=interleave
+        ):
+            kept.append((number, done.document["status"]))
+    # In turns there are results only at the end.
+    assert kept == ([] if interleave else [(0, "ok")])
+    assert (tmp_path / "program" / "count").read_text() == "2", "nothing is begun after a refusal"
 
 
 def test_an_interrupt_keeps_what_every_configuration_has(tmp_path: Path) -> None:

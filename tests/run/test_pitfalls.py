@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from codereef.errors import CancelledError, RunError
+from codereef.errors import CancelledError, OptionError, RunError
 from codereef.home import Home
 from codereef.meta.schemas import problems
 from codereef.run.pitfalls import Wanted, find_pitfalls
 
-from tests.run.test_measure import METRIC, OPTIONS, WRITE, world
+from tests.run.test_measure import METRIC, OPTIONS, REFUSE, WRITE, world
 
 LIMIT = {"accuracy_limit": {"type": "integer", "default": 7, "minimum": 0, "summary": "Images."}}
 SHARE = {**METRIC, "unit": "", "direction": "higher", "value": 0.5}
@@ -67,6 +67,11 @@ def test_without_a_number_of_images_the_program_decides_by_the_clock(tmp_path: P
 def test_a_program_that_fails_or_knows_no_mistakes_is_an_error(tmp_path: Path, code: str, error: str) -> None:
     with pytest.raises(RunError, match=error):
         pitfalls(tmp_path, code)
+
+
+def test_what_the_program_refuses_is_the_users_to_change(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no provider NPU here"):
+        pitfalls(tmp_path, REFUSE + "sys.exit(1)")
 
 
 def test_an_interrupt_is_no_failure_of_the_program(tmp_path: Path) -> None:

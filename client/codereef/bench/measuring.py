@@ -29,7 +29,7 @@ from codereef.bench.options import Options
 from codereef.bench.pipeline import Pipeline, Prepared
 from codereef.bench.response import FORMAT, Metric, Progress, Response, samples_as_dict, write_json
 from codereef.bench.turns import ClientTurns
-from codereef.errors import RunError, UsageError
+from codereef.errors import OptionError, RunError
 
 PARTIAL = "samples.partial.json"
 _CACHE_BYTES = 256 * 1024 * 1024
@@ -116,7 +116,7 @@ def measure(
         With the option `accuracy=sampled`, answers of the measured run, each of another input; else none.
 
     Raises:
-        UsageError: the scenario and the options do not go together, or the model cannot take the batch.
+        OptionError: the scenario and the options do not go together, or the model cannot take the batch.
     """
     plan = make_plan(scenario, options)
     if options.driver == mlperf.NAME:
@@ -164,7 +164,7 @@ def _enlarge(pipeline: Pipeline, feeds: Sequence[Feeds], batch: int) -> None:
     try:
         joined = pipeline.invoke(query.parts[0])
     except RunError as error:
-        raise UsageError(
+        raise OptionError(
             f"{batch} samples cannot be joined: {error.message}", hint="measure it with batch=1"
         ) from error
     check_batch(single, joined, batch)

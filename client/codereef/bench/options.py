@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from codereef.errors import UsageError
+from codereef.errors import OptionError, UsageError
 
 #: Seconds of warm-up that each of several processes has at least, where so much was asked for.
 _OWN_WARMUP = 0.25
@@ -121,7 +121,9 @@ def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
         The options, and what is left for the runtime adapter.
 
     Raises:
-        UsageError: an option is unknown, of the wrong type or out of its range.
+        OptionError: an option is out of its range.
+        UsageError: an option is unknown or of the wrong type. The client checks both by the program's cr.json, so
+            that one is at fault and not who chose the option.
     """
     rest = dict(runtime)
     values = {**{name: rest.pop(name) for name in ("threads", *_OF_RUNTIME) if name in rest}, **given}
@@ -139,7 +141,7 @@ def parse_options(given: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
             raise UsageError(f"option {name} must be {'an integer' if whole else 'a number'}, found {value!r}")
         if value < _LEAST[name] or value > _MOST.get(name, float("inf")):
             most = f" and at most {_MOST[name]:g}" if name in _MOST else ""
-            raise UsageError(f"option {name} must be at least {_LEAST[name]:g}{most}, found {value!r}")
+            raise OptionError(f"option {name} must be at least {_LEAST[name]:g}{most}, found {value!r}")
         checked[name] = value
     options = Options(**checked)
     rest.update({name: getattr(options, name) for name in _OF_RUNTIME if getattr(options, name)})
@@ -150,5 +152,5 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"option {name} must be text, found {value!r}")
     if name in _VALUES and value not in _VALUES[name]:
-        raise UsageError(f"option {name} must be one of {', '.join(_VALUES[name])}, found {value!r}")
+        raise OptionError(f"option {name} must be one of {', '.join(_VALUES[name])}, found {value!r}")
     return value

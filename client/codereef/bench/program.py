@@ -23,6 +23,7 @@ from typing import Optional, TextIO
 from codereef.bench.affinity import pin
 from codereef.bench.collect.sizes import runtime_size
 from codereef.bench.datasets import open_dataset
+from codereef.bench.load import mlperf
 from codereef.bench.load.plan import make_plan
 from codereef.bench.measuring import PARTIAL, measure, record_memory
 from codereef.bench.options import parse_options
@@ -34,7 +35,7 @@ from codereef.bench.sampled import score_answers
 from codereef.bench.scoring import score
 from codereef.bench.tasks import Task, task_for
 from codereef.bench.turns import ClientTurns
-from codereef.errors import CrError
+from codereef.errors import CrError, OptionError
 
 _INTERRUPTED = "interrupted; samples.partial.json holds what was measured up to shortly before"
 
@@ -60,18 +61,22 @@ class Program:
     ) -> None:
         self._task_name, self._request = task, request
         self._progress, self._response, self._turns = progress, response, turns
-        options, self._runtime_options = parse_options(request.options, request.runtime)
-        self._options = options.shared_by(*request.process)
+        self._asked, self._runtime_options = parse_options(request.options, request.runtime)
+        self._options = self._asked.shared_by(*request.process)
 
     def execute(self) -> None:
         """Do what the request asks; the response holds the outcome.
 
         Raises:
+            OptionError: an option or the scenario cannot be had, here or with this model.
             CrError: the request, the model, the dataset or the runtime is at fault.
         """
         pin(self._options.cpus)
         if self._request.action == "benchmark":
-            make_plan(self._request.scenario, self._options)  # what cannot be done is said before anything is loaded
+            # What cannot be done is said before anything is loaded, in the numbers of the user and not of a share.
+            plan = make_plan(self._request.scenario, self._asked)
+            if self._asked.driver == mlperf.NAME:
+                mlperf.check(plan)
         dataset = open_dataset(self._request.dataset)
         task = task_for(self._task_name, dataset)
         pipeline = self._load(task)
@@ -157,6 +162,8 @@ def execute(task: str, request: Request, progress: Progress, turns: Optional[Cli
     response = Response()
     try:
         Program(task, request, progress, response, turns).execute()
+    except OptionError as error:
+        response.status, response.error, response.hint = "refused", error.message, error.hint or None
     except CrError as error:
         response.status, response.error = "failed", f"{error.message}"
         if error.hint:
@@ -172,8 +179,8 @@ def main(task: str, arguments: Sequence[str]) -> int:
     """Entry point of a program: `main.py REQUEST.json`.
 
     Returns:
-        0 when the response says ok, 1 when it says failed, 2 when the request cannot be read, 130 when it was
-        interrupted (SIGINT or SIGTERM).
+        0 when the response says ok, 1 when it says failed or refused, 2 when the request cannot be read, 130 when it
+        was interrupted (SIGINT or SIGTERM).
     """
     if len(arguments) != 1:
         print("usage: main.py REQUEST.json", file=sys.stderr)
@@ -189,7 +196,7 @@ def main(task: str, arguments: Sequence[str]) -> int:
         turns = ClientTurns(request.turn_seconds, said, sys.stdin)
     response = execute(task, request, Progress(said), turns)
     if response.error is not None:
-        print(response.error, file=sys.stderr)
+        print(response.error + (f" ({response.hint})" if response.hint else ""), file=sys.stderr)
     write_json(request.output / "response.json", response.as_dict())
     if response.status == "ok":
         (request.output / PARTIAL).unlink(missing_ok=True)  # all of it is in the response

@@ -48,10 +48,16 @@ class Metric:
 
 @dataclass
 class Response:
-    """The response while it is being put together."""
+    """The response while it is being put together.
+
+    Of its keys the first three say how it ended: `status` is `ok`, `failed` (the model, the dataset, the runtime or the
+    program is at fault, so that this is a result) or `refused` (what was asked for cannot be had, so that there is none);
+    `error` says why it is not ok, and `hint` what to do about a refusal.
+    """
 
     status: str = "ok"
     error: Optional[str] = None
+    hint: Optional[str] = None
     runtime: Mapping[str, object] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
     samples: dict[str, tuple[str, Sequence[float]]] = field(default_factory=dict)
@@ -81,6 +87,8 @@ class Response:
             data["phase"] = dict(self.phase)
         if self.error is not None:
             data["error"] = self.error
+        if self.hint is not None:
+            data["hint"] = self.hint
         if self.predictions is not None:
             data["predictions"] = self.predictions
         return data

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from codereef.errors import CancelledError, RunError
+from codereef.errors import CancelledError, OptionError, RunError
 from codereef.explore.jobs import Finished, Job, alone
 from codereef.home import Home
 from codereef.install.execute import Installed
@@ -71,7 +71,8 @@ class Here:
                     Order("benchmark", job.given, timeout=self.timeout, memory_limit=self.memory, processes=1),
                     on_update=lambda update: on_update(job, update),
                 )
-        except RunError as error:
+        except (OptionError, RunError) as error:
+            # What this point asks for cannot be had; the others are measured all the same.
             return (Finished(job, "here", time.monotonic() - begun, error=error.message),)
         if measured.document["status"] == "interrupted":
             raise CancelledError("Interrupted.")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codereef.errors import CrError, LockError, RunError
+from codereef.errors import CrError, LockError, OptionError, RunError
 from codereef.explore.jobs import alone, graph_of
 from codereef.explore.values import listed
 from codereef.home import Home
@@ -34,8 +34,8 @@ def measure_job(order: Mapping[str, Any]) -> dict[str, Any]:
             (numbers of the processors to measure on; None for all).
 
     Returns:
-        `document` (a result) and `seconds`; or `failed` (why the program could not be started); or `refused` (an
-        error as data: this machine can measure nothing of the exploration).
+        `document` (a result) and `seconds`; or `failed` (why the program could not be started, or what it refuses of
+        this point); or `refused` (an error as data: this machine can measure nothing of the exploration).
     """
     home = Home.default()
     session = Session(home)
@@ -43,7 +43,7 @@ def measure_job(order: Mapping[str, Any]) -> dict[str, Any]:
         # Pinned workers of one machine measure at once; others wait for each other.
         with session.in_use, contextlib.nullcontext() if order["cpus"] else alone(home):
             return _measured(session, order)
-    except RunError as error:
+    except (OptionError, RunError) as error:
         return {"failed": error.message}
     except CrError as error:
         return {"refused": error.as_dict()["error"]}

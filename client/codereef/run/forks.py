@@ -23,6 +23,8 @@ _LOADGEN = "mlperf-loadgen"
 _MEASURED = ("latency", "inference")
 #: What a clock can tell of a query, in seconds; a program may write other numbers.
 _SHORTEST, _LONGEST = 1e-12, 1e9
+#: Settings of a load that processes share: each says its share of the option of that name.
+_SHARED = ("min_seconds", "max_seconds", "min_samples", "max_samples")
 _OF_SERIES = re.compile(r"(?P<series>.+)_(?:p(?P<percent>\d+(?:\.\d+)?)|mean)")
 
 
@@ -69,7 +71,8 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any], courses: Sequenc
 
     Args:
         answers: at least one, each `sound`, in the order they ran.
-        options: options in force; `confidence` (0 to 1) and `seed` are used where the program has them.
+        options: options in force; `confidence` (0 to 1), `seed` and those that processes share (seconds and samples)
+            are used where the program has them.
         courses: of each process, readings of the clock and of the temperature while it was measured, where known.
     """
     if len(answers) == 1:
@@ -105,7 +108,7 @@ def join(answers: Sequence[Answer], options: Mapping[str, Any], courses: Sequenc
                 metrics.update({key: summary.metrics[key].as_dict() for key in summary.metrics if key in own})
             between[name] = summary.between
     found = _signs(answers, courses, between)
-    load = _load([answer.response["load"] for answer in answers if answer.response.get("load")])
+    load = _load([answer.response["load"] for answer in answers if answer.response.get("load")], options)
     return Joined(
         metrics,
         samples,
@@ -203,14 +206,31 @@ def _wide(metrics: Mapping[str, Any], options: Mapping[str, Any], load: Mapping[
     ]
 
 
-def _load(loads: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join how queries were sent: valid where every process kept to the rules."""
+def _load(loads: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Join how queries were sent: valid where every process kept to the rules; settings are those of the whole."""
     if not loads:
         return {}
     reasons = [reason for load in loads for reason in load.get("reasons", [])]
     joined = {**loads[0], "valid": all(load["valid"] for load in loads), "reasons": list(dict.fromkeys(reasons))}
     joined.update({key: sum(load.get(key, 0) for load in loads) for key in ("queries", "samples") if key in loads[0]})
+    if "settings" in joined:
+        joined["settings"] = _whole(joined["settings"], options)
     return joined
+
+
+def _whole(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of one process with what all of them share as it was asked for.
+
+    The shares do not add up to it: counts are rounded up, and a run that ended early has not all of them.
+    """
+    whole = {**settings, **{name: options[name] for name in _SHARED if name in settings and _number(options.get(name))}}
+    if all(_number(whole.get(name)) for name in ("min_samples", "max_samples")):
+        whole["min_samples"] = min(whole["min_samples"], whole["max_samples"])
+    return whole
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _process(answer: Answer) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def measure_all(
         Number and result of each configuration. After an interrupt there are no more than those that had begun.
 
     Raises:
+        OptionError: a program refuses what was asked; nothing is kept of that configuration, and no other is begun.
         UsageError: an option or the setting `meter` is wrong.
         RunError: a program could not be started.
     """

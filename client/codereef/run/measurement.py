@@ -24,6 +24,7 @@ from codereef.run.claims import check_claims
 from codereef.run.document import Machine, result_document, scrubbed
 from codereef.run.options import measured_options, merge_options, scenario_of
 from codereef.run.process import Answer, Process, Update
+from codereef.run.refusals import refusal_of
 from codereef.run.request import Parts, build_request, parts_of
 
 if TYPE_CHECKING:
@@ -232,7 +233,14 @@ class Measurement:
         )
 
     def add(self, answer: Answer) -> None:
-        """Keep what a process left behind."""
+        """Keep what a process left behind.
+
+        Raises:
+            OptionError: its program refuses what was asked.
+        """
+        # What the first process took, a later one refuses only because something else has gone wrong: it has failed.
+        if not self._answers and (refusal := refusal_of(answer, self._configuration.id)):
+            raise refusal
         self._answers.append(answer)
 
     def finish(self, observation: Observation, turns: str = "") -> Measured:

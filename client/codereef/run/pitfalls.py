@@ -79,7 +79,7 @@ def find_pitfalls(
         on_update: is told how far it has come, from another thread.
 
     Raises:
-        UsageError: an option is wrong.
+        UsageError: an option is wrong, or the program refuses it.
         RunError: the program failed, or is none that knows mistakes.
         CancelledError: it was interrupted; nothing is kept.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 from codereef.canonical import pretty_json
 from codereef.disk import write_atomic
-from codereef.errors import CancelledError, LockError, NotFoundError, UsageError
+from codereef.errors import CancelledError, LockError, NotFoundError, OptionError, UsageError
 from codereef.install.progress import Progress
 from codereef.lock.model import FILE_NAME
 from codereef.record.history import History, Result
@@ -81,9 +81,13 @@ def reproduce(
         timeout=timeout,
         processes=len(document.get("processes", ())) or 1,
     )
-    measured = measure(
-        ready.lock, configuration, session.index, ready.installed, session.home, order, on_update=on_update
-    )
+    try:
+        measured = measure(
+            ready.lock, configuration, session.index, ready.installed, session.home, order, on_update=on_update
+        )
+    except OptionError as error:
+        # An execution provider or a processor that the original had and this machine has not: as good as no graph.
+        return Reproduction(result.id, "", False, (Check("run", False, error.message),)), None
     if measured.document["status"] == "interrupted":
         raise CancelledError("It was interrupted before it could be judged.", hint="Run the same command again.")
     before = list(history.all())

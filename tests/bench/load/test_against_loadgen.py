@@ -15,7 +15,7 @@ from codereef.bench.load.early_stopping import estimate, most_over
 from codereef.bench.load.plan import make_plan
 from codereef.bench.load.summary import summarise
 from codereef.bench.options import Options
-from codereef.errors import RunError, UsageError
+from codereef.errors import OptionError, RunError
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def test_the_detail_log_stays_in_the_folder_and_goes_with_the_result(tmp_path: P
 @pytest.mark.parametrize("stop", ["interval", "relative-deviation"])
 def test_rules_that_loadgen_does_not_have_are_refused(tmp_path: Path, stop: str) -> None:
     plan = make_plan("single-stream", Options(stop=stop))
-    with pytest.raises(UsageError, match=f"{stop} is not among them") as caught:
+    with pytest.raises(OptionError, match=f"{stop} is not among them") as caught:
         mlperf.drive(plan, asleep, FEEDS, tmp_path, 0.002)
     assert "stop=count" in (caught.value.hint or "")
 
@@ -154,6 +154,18 @@ def test_without_loadgen_the_driver_says_what_is_missing(tmp_path: Path, monkeyp
     import sys
 
     monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
-    with pytest.raises(RunError, match="needs mlcommons-loadgen") as caught:
-        mlperf.drive(make_plan("single-stream", Options(stop="count")), asleep, FEEDS, tmp_path, 0.002)
-    assert "driver=codereef" in (caught.value.hint or "")
+    # Also where its stop rules would be the next thing to change.
+    for stop in ("count", "interval"):
+        with pytest.raises(OptionError, match="needs mlcommons-loadgen") as caught:
+            mlperf.drive(make_plan("single-stream", Options(stop=stop)), asleep, FEEDS, tmp_path, 0.002)
+        assert "driver=codereef" in (caught.value.hint or "")
+
+
+def test_a_loadgen_that_cannot_be_imported_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import sys
+
+    (tmp_path / "mlperf_loadgen.py").write_text("raise ImportError('libstdc++.so.6: no such file')", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "mlperf_loadgen", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(OptionError, match=r"does not have: libstdc\+\+"):
+        mlperf.load_module()

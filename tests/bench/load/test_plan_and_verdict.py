@@ -12,7 +12,7 @@ from codereef.bench.load.plan import MULTI, OFFLINE, SERVER, SINGLE, make_plan
 from codereef.bench.load.rules import NarrowInterval
 from codereef.bench.load.verdict import judge, percentile_ns
 from codereef.bench.options import Options, parse_options
-from codereef.errors import UsageError
+from codereef.errors import OptionError, UsageError
 
 SECOND = 1_000_000_000
 
@@ -38,23 +38,28 @@ def options(**given: Any) -> Options:
     ],
 )
 def test_what_does_not_go_together_is_refused(scenario: str, given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(OptionError, match=message):
         make_plan(scenario, options(**given))
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "message", "error"),
     [
-        ({"stop": "never"}, "must be one of interval"),
-        ({"stop": 3}, "must be text"),
-        ({"batch": 0}, "at least 1"),
-        ({"target_qps": 1e9}, "at most 1e"),
-        ({"accuracy": True}, "must be text"),
+        ({"stop": "never"}, "must be one of interval", OptionError),
+        ({"batch": 0}, "at least 1", OptionError),
+        ({"target_qps": 1e9}, "at most 1e", OptionError),
+        # The client has checked the types by the program's cr.json.
+        ({"stop": 3}, "must be text", UsageError),
+        ({"accuracy": True}, "must be text", UsageError),
+        ({"no_such": 1}, "unknown option", UsageError),
     ],
 )
-def test_wrong_options_are_refused(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_wrong_options_are_refused_and_those_nobody_chose_are_told_apart(
+    given: dict[str, Any], message: str, error: type[UsageError]
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         parse_options(given, {})
+    assert caught.type is error
 
 
 def test_options_of_the_runtime_go_to_the_runtime_and_empty_ones_nowhere() -> None:

@@ -127,8 +127,9 @@ def test_a_model_of_a_fixed_batch_is_refused_with_the_way_out(
     tmp_path: Path, mirror: Any, model: str, variants: dict[str, str], message: str
 ) -> None:
     response = benchmark(tmp_path, mirror, "offline", {"batch": 2}, model=model, variants=variants, status=1)
+    assert response["status"] == "refused"
     assert message in response["error"]
-    assert "batch=1" in response["error"]
+    assert "batch=1" in response["hint"]
 
 
 @pytest.mark.parametrize(
@@ -139,13 +140,43 @@ def test_a_model_of_a_fixed_batch_is_refused_with_the_way_out(
         ({"cpus": "99999"}, "processor 99999 is not there"),
         ({"cpus": "one"}, "is no list of processors"),
         ({"batch": 3, "samples_per_query": 8}, "must be a multiple of batch"),
+        ({"min_seconds": 70.0}, r"option min_seconds (70) is more than max_seconds (60)"),
+        ({"seed": -1}, "option seed must be at least 0"),
     ],
 )
 def test_what_cannot_be_had_is_refused_by_name(
     tmp_path: Path, mirror: Any, options: dict[str, Any], message: str
 ) -> None:
     response = benchmark(tmp_path, mirror, "multi-stream", options, status=1)
+    assert response["status"] == "refused"
     assert message in response["error"]
+
+
+def test_one_of_several_processes_refuses_in_the_numbers_of_the_user(tmp_path: Path, mirror: Any) -> None:
+    request = make_request(
+        tmp_path, mirror, MODEL, IMAGES, action="benchmark", options={"min_seconds": 9.0, "max_seconds": 7.0}
+    )
+    code, response, _ = run(tmp_path, "image-classification", {**request, "process": {"index": 0, "count": 7}})
+    assert (code, response["status"]) == (1, "refused")
+    assert response["error"] == "option min_seconds (9) is more than max_seconds (7)"
+    assert response["hint"] == "raise max_seconds; MLPerf measures for 600 seconds"
+
+
+@pytest.mark.parametrize("options", [{"thread": 1}, {"threads": "one"}])
+def test_options_that_the_client_should_not_have_sent_are_a_failure_and_nobodys_choice(
+    tmp_path: Path, mirror: Any, options: dict[str, Any]
+) -> None:
+    response = benchmark(tmp_path, mirror, "single-stream", options, status=1)
+    assert response["status"] == "failed" and "hint" not in response
+
+
+def test_a_model_that_is_damaged_is_a_failure_and_no_refusal(tmp_path: Path, mirror: Any) -> None:
+    request = make_request(tmp_path, mirror, MODEL, IMAGES, action="benchmark", options=QUICK)
+    path = Path(request["model"]["dir"], request["model"]["file"])
+    path.unlink()
+    path.write_bytes(b"no model at all" * 100)
+    code, response, _ = run(tmp_path, "image-classification", request)
+    assert (code, response["status"]) == (1, "failed")
 
 
 def test_the_way_of_running_is_recorded(tmp_path: Path, mirror: Any) -> None:

@@ -11,7 +11,7 @@ from codereef.bench.load import driver
 from codereef.bench.load.plan import make_plan
 from codereef.bench.load.queries import check_batch, join, make_queries, split
 from codereef.bench.options import Options
-from codereef.errors import UsageError
+from codereef.errors import OptionError
 
 FEEDS = [{"x": np.full((1, 2), float(i)), "n": np.full((1,), i)} for i in range(7)]
 
@@ -69,5 +69,5 @@ def test_a_model_that_does_not_answer_for_each_sample_is_refused() -> None:
     check_batch({"y": np.zeros((1, 3))}, {"y": np.zeros((4, 3))}, 4)
     check_batch({"y": np.zeros((2, 3))}, {"y": np.zeros((8, 3))}, 4)
     for shape in ((1, 3), (3, 3), ()):
-        with pytest.raises(UsageError, match="does not answer for each of them"):
+        with pytest.raises(OptionError, match="does not answer for each of them"):
             check_batch({"y": np.zeros((1, 3))}, {"y": np.zeros(shape)}, 4)

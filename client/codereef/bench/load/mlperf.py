@@ -13,7 +13,7 @@ import json
 import time
 from array import array
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Optional
 
@@ -25,7 +25,7 @@ from codereef.bench.load.early_stopping import fewest_queries
 from codereef.bench.load.plan import MULTI, OFFLINE, SERVER, SINGLE, Plan
 from codereef.bench.load.queries import Feeds, join, split
 from codereef.bench.load.verdict import Verdict
-from codereef.errors import RunError, UsageError
+from codereef.errors import OptionError, RunError
 
 NAME = "mlperf-loadgen"
 DISTRIBUTION = "mlcommons-loadgen"
@@ -39,32 +39,38 @@ def load_module() -> tuple[Any, str]:
     """The module and its version.
 
     Raises:
-        RunError: it is not in this environment.
+        OptionError: it is not in this environment.
     """
     try:
         import mlperf_loadgen
 
         return mlperf_loadgen, metadata.version(DISTRIBUTION)
     except (ImportError, metadata.PackageNotFoundError) as error:
-        raise RunError(
-            f"the driver {NAME} needs {DISTRIBUTION}, which this environment does not have: {error}",
-            hint="choose a solution that depends on python.mlperf-loadgen, or -o driver=codereef",
-        ) from error
+        raise _missing(str(error)) from error
+
+
+def _missing(why: str) -> OptionError:
+    return OptionError(
+        f"the driver {NAME} needs {DISTRIBUTION}, which this environment does not have: {why}",
+        hint="choose a solution that depends on python.mlperf-loadgen, or -o driver=codereef",
+    )
 
 
 def check(plan: Plan) -> None:
-    """Refuse a plan that LoadGen cannot carry out.
+    """Refuse a plan that LoadGen cannot carry out; LoadGen itself is not loaded.
 
     Raises:
-        UsageError: its rules cannot do what the plan asks.
+        OptionError: it is not in this environment, or its rules cannot do what the plan asks.
     """
+    if util.find_spec("mlperf_loadgen") is None:
+        raise _missing("there is no module mlperf_loadgen")
     if plan.options.stop not in STOPS:
-        raise UsageError(
+        raise OptionError(
             f"the driver {NAME} has stop rules of its own; {plan.options.stop} is not among them",
             hint=f"add -o stop=count or another of {', '.join(STOPS)}",
         )
     if plan.scenario == SINGLE and plan.batch != 1:
-        raise UsageError(f"the driver {NAME} sends one sample a query in the scenario {SINGLE}; batch must be 1")
+        raise OptionError(f"the driver {NAME} sends one sample a query in the scenario {SINGLE}; batch must be 1")
 
 
 def _settings(module: Any, plan: Plan, expected_s: float) -> Any:
@@ -183,8 +189,8 @@ def drive(
         expected_s: how long a query takes about, in seconds; LoadGen makes its queries beforehand by it.
 
     Raises:
-        UsageError: LoadGen cannot carry out the plan.
-        RunError: LoadGen is not there, or ended without a result.
+        OptionError: LoadGen is not there, or cannot carry out the plan.
+        RunError: LoadGen ended without a result.
     """
     check(plan)
     module, version = load_module()

@@ -20,7 +20,7 @@ from codereef.bench.load.rules import (
     RelativeDeviation,
 )
 from codereef.bench.options import Options
-from codereef.errors import UsageError
+from codereef.errors import OptionError
 
 SINGLE, MULTI, SERVER, OFFLINE = "single-stream", "multi-stream", "server", "offline"
 SCENARIOS = (SINGLE, MULTI, SERVER, OFFLINE)
@@ -123,33 +123,33 @@ def make_plan(scenario: str, options: Options) -> Plan:
     """Check what was asked for and return the plan.
 
     Raises:
-        UsageError: the scenario is unknown, or the options do not go together.
+        OptionError: the scenario is unknown, or the options do not go together.
     """
     if scenario not in SCENARIOS:
-        raise UsageError(f"no scenario is called {scenario}; known: {', '.join(SCENARIOS)}")
+        raise OptionError(f"no scenario is called {scenario}; known: {', '.join(SCENARIOS)}")
     if options.min_seconds > options.max_seconds:
-        raise UsageError(
+        raise OptionError(
             f"option min_seconds ({options.min_seconds:g}) is more than max_seconds ({options.max_seconds:g})",
             hint="raise max_seconds; MLPerf measures for 600 seconds",
         )
     if scenario == OFFLINE and options.stop == "early-stopping":
-        raise UsageError(
+        raise OptionError(
             "early stopping is a rule about latency, and the scenario offline has none",
             hint="choose stop=interval, count, duration or relative-deviation",
         )
     if scenario == SERVER and options.batch != 1:
-        raise UsageError(
+        raise OptionError(
             "the scenario server answers queries one at a time; batch must be 1",
             hint="the scenarios offline and multi-stream join samples",
         )
     if scenario == SERVER and options.target_qps <= 0:
-        raise UsageError(
+        raise OptionError(
             "the scenario server needs target_qps, the queries a second that arrive",
             hint="begin below the throughput of the scenario offline, such as -o target_qps=20",
         )
     samples = {MULTI: options.samples_per_query, SERVER: 1}.get(scenario, options.batch)
     if samples % options.batch:
-        raise UsageError(f"samples_per_query ({samples}) must be a multiple of batch ({options.batch})")
+        raise OptionError(f"samples_per_query ({samples}) must be a multiple of batch ({options.batch})")
     percentile = PERCENTILES.get(scenario)
     quantile = percentile if options.statistic == "scenario" else float(options.statistic[1:]) / 100
     return Plan(

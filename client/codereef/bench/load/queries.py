@@ -14,7 +14,7 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
-from codereef.errors import UsageError
+from codereef.errors import OptionError
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
@@ -85,12 +85,12 @@ def check_batch(single: Mapping[str, Array], joined: Mapping[str, Array], batch:
         batch: how many.
 
     Raises:
-        UsageError: an output did not grow with the batch.
+        OptionError: an output did not grow with the batch.
     """
     for name, array in joined.items():
         wanted: Optional[int] = len(single[name]) * batch if single[name].ndim else None
         if wanted is None or array.ndim == 0 or len(array) != wanted:
-            raise UsageError(
+            raise OptionError(
                 f"output {name} is {list(array.shape)} for {batch} samples and {list(single[name].shape)} for one; "
                 "the model does not answer for each of them",
                 hint="measure it with batch=1",

@@ -21,7 +21,8 @@ def load(model_format: str, path: Path, threads: int, options: Mapping[str, Any]
         options: runtime options; each adapter says which it knows.
 
     Raises:
-        UsageError: no adapter knows the format, or an option is unknown.
+        OptionError: the runtime does not have an option or its value.
+        UsageError: no adapter knows the format.
         RunError: the runtime is absent or refuses the model.
     """
     if model_format == "onnx":

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from codereef.errors import UsageError
+from codereef.errors import OptionError
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -56,7 +56,7 @@ class Session(Protocol):
         """Let axis 0 of every input hold `size` times what one sample has there; 1 goes back.
 
         Raises:
-            UsageError: the model's shape permits no other size.
+            OptionError: the model's shape permits no other size.
         """
 
     def invoke(self, feeds: Feeds) -> dict[str, Array]:
@@ -64,17 +64,17 @@ class Session(Protocol):
 
 
 def refuse_unknown(options: Mapping[str, Any], known: tuple[str, ...], runtime: str) -> None:
-    """Raise UsageError for an option that the adapter does not know."""
+    """Raise OptionError for an option that the adapter does not know."""
     for name in options:
         if name not in known:
             listed = ", ".join(known) or "none"
-            raise UsageError(f"{runtime} has no option {name}; known options: {listed}")
+            raise OptionError(f"{runtime} has no option {name}; known options: {listed}")
 
 
-def fixed_batch(tensor: Tensor, size: int, why: str = "") -> UsageError:
+def fixed_batch(tensor: Tensor, size: int, why: str = "") -> OptionError:
     """The error for a model whose input cannot hold `size` samples."""
     shape = ", ".join("?" if side < 0 else str(side) for side in tensor.shape)
-    return UsageError(
+    return OptionError(
         f"{size} samples cannot be joined: axis 0 of input {tensor.name} [{shape}] is not free"
         + (f" ({why})" if why else ""),
         hint="measure it with batch=1, or choose a model whose batch axis is free",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codereef.bench.runtimes.base import Array, Feeds, RuntimeInfo, Tensor, fixed_batch, refuse_unknown
-from codereef.errors import RunError, UsageError
+from codereef.errors import OptionError, RunError
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -59,7 +59,7 @@ def load(path: Path, threads: int, options: Mapping[str, Any]) -> OnnxSession:
     provider = options.get("provider", "CPUExecutionProvider")
     available = onnxruntime.get_available_providers()
     if provider not in available:
-        raise UsageError(f"this onnxruntime has no execution provider {provider}; it has {', '.join(available)}")
+        raise OptionError(f"this onnxruntime has no execution provider {provider}; it has {', '.join(available)}")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from codereef.bench.runtimes.base import Array, Feeds, RuntimeInfo, Tensor, dtype_name, fixed_batch, refuse_unknown
-from codereef.errors import RunError, UsageError
+from codereef.errors import OptionError, RunError
 
 _PACKAGES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
@@ -109,9 +109,9 @@ def _delegate(wanted: str, module: Any, runtime: str) -> tuple[dict[str, Any], t
     try:
         loaded = module.load_delegate(wanted)
     except (ValueError, OSError, AttributeError) as error:
-        raise UsageError(
+        raise OptionError(
             f"{runtime} cannot load the delegate {Path(wanted).name}: {' '.join(str(error).split())}",
-            hint="delegate is default, off, or the file or library name of a delegate",
+            hint="choose default, off, or the file or library name of a delegate",
         ) from error
     return {"experimental_delegates": [loaded]}, (Path(wanted).name, "cpu")
 

@@ -23,6 +23,7 @@ from codereef.cli.commands.shared import (
 from codereef.cli.edge import key_values, note, print_json, shared_options
 
 if TYPE_CHECKING:
+    from codereef.errors import OptionError
     from codereef.lock.model import LockedConfiguration
     from codereef.record.history import Result
     from codereef.run.measurement import Measured
@@ -91,7 +92,7 @@ def _measure(
     interleave: bool = False,
 ) -> tuple[Session, list[tuple[LockedConfiguration, Measured, Result]]]:
     from codereef.cli.progress import TerminalProgress
-    from codereef.errors import CancelledError
+    from codereef.errors import CancelledError, OptionError
     from codereef.record.history import History, Result, result_id
     from codereef.run.measure import Order, measure_all
     from codereef.workspace.initialise import open_workspace
@@ -123,6 +124,8 @@ def _measure(
             done.append((chosen[number], measured, result))
             progress.pause()
             _say(names[number], action, measured, result)
+    except OptionError as error:
+        raise _with_kept(error, [(c, r) for c, _, r in done if action != "run"]) from None
     finally:
         progress.close()
     stopped = [(c, r) for c, _, r in done if r.document["status"] == "interrupted"]
@@ -130,6 +133,21 @@ def _measure(
         kept = "; ".join(f"{c.id} as {r.short}" for c, r in stopped)
         raise CancelledError(f"Interrupted; what was measured is kept: {kept}.", hint="Run the same command again.")
     return current, done
+
+
+def _with_kept(error: OptionError, kept: list[tuple[LockedConfiguration, Result]]) -> OptionError:
+    """Return the error of a configuration that refused, with what of the command was measured before and is kept."""
+    from codereef.errors import OptionError
+
+    if not kept:
+        return error
+    more = f"; and {len(kept) - 3} more" if len(kept) > 3 else ""
+    said = "; ".join(f"{c.id} as {r.short}" for c, r in kept[:3]) + more
+    return OptionError(
+        error.message,
+        hint=f"{error.hint} What was measured before is kept: {said}.".strip(),
+        context={**error.context, "results": [r.id for _, r in kept]},
+    )
 
 
 def _say(name: str, action: str, measured: Measured, result: Result) -> None:
