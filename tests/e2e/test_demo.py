@@ -154,6 +154,9 @@ def test_configurations_that_take_turns_are_measured_alike_and_compared_in_pairs
     assert compared["paired"] is True and compared["floor"] == 0.01
     low, high = compared["interval"]
     assert low <= compared["ratio"] <= high
+    quick = ("-o", "accuracy=off", "-o", "max_seconds=0.1", "-o", "warmup_seconds=0", "--processes", "1")
+    alone = ready("benchmark", "demo-object-detection", "--interleave", "-v", "format=onnx,precision=fp32", *quick)
+    assert "none that it could take turns with" in alone.stderr
 
 
 def test_a_result_is_reproduced_from_its_lock(ready: Cr, measured: list[dict], tmp_path: Path) -> None:

@@ -102,6 +102,8 @@ def _measure(
     chosen = chosen_configurations(lock.configurations, read_variants(variants), current.host)
     history = History(current.home.results)
     limit = int(memory_limit * 1e6) if memory_limit else None
+    if interleave and len(chosen) == 1:
+        note(f"note: {chosen[0].id} is the only configuration, so there is none that it could take turns with.")
     order = Order(action, key_values(options, "--option"), scenario, timeout, limit, processes)
     names = [f"[{i}/{len(chosen)}] {c.id}" if len(chosen) > 1 else c.id for i, c in enumerate(chosen, 1)]
     progress = TerminalProgress()
@@ -177,7 +179,7 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --processes 10 --json\n  cr benchmark demo-object-detection --scenario server -o target_qps=50 -o target_latency=0.1"
+    epilog="\b\nExamples:\n  cr benchmark demo-object-detection\n  cr benchmark demo-object-detection --variant precision=int8 -o threads=2\n  cr benchmark demo-object-detection -o max_seconds=30 --processes 10 --json\n  cr benchmark demo-object-detection --interleave     sharper comparisons\n  cr benchmark demo-object-detection --scenario server -o target_qps=50 -o target_latency=0.1"
 )
 @solution_argument
 @_options
@@ -195,7 +197,7 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
 @click.option(
     "--interleave",
     is_flag=True,
-    help="Let the configurations take turns, process by process, to tell smaller differences; results come at the end.",
+    help="Let the configurations take turns of 0.1 s, to tell smaller differences; all are loaded at once, and results come at the end.",
 )
 @click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
 @shared_options
