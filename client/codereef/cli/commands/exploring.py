@@ -202,6 +202,10 @@ def _refuse(
         raise UsageError("--pinned is about the workers of this machine.", hint="For example --workers 2 --pinned.")
     if worker_directory is not None and scheduler is None:
         raise UsageError("--worker-directory is about the workers of a scheduler.", hint="Give --scheduler too.")
+    if scheduler is not None:
+        from codereef.explore.scheduler import require_address
+
+        require_address(scheduler)
     if plot is not None and plot.suffix.lower() != ".svg":
         raise UsageError(f"{plot.name}: plots are saved as SVG.", hint=f"Write {plot.with_suffix('.svg').name}.")
 
