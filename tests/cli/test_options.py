@@ -8,11 +8,9 @@ from pathlib import Path
 
 import click
 import pytest
-from codereef.cli.commands.measuring import chosen_configurations
 from codereef.cli.commands.shared import FILE, read_variants
 from codereef.cli.edge import key_values
-from codereef.errors import LockError, UsageError
-from codereef.lock.model import LockedConfiguration
+from codereef.errors import UsageError
 
 
 def test_a_file_to_write_may_exist_or_not_but_is_never_a_pipe_or_a_device(tmp_path: Path) -> None:
@@ -41,12 +39,3 @@ def test_a_configuration_as_tables_show_it_can_be_given_as_variant() -> None:
     assert read_variants(["format=onnx", "precision=fp32,int8"]) == expected
     with pytest.raises(UsageError, match="given twice"):
         read_variants(["format=onnx,format=tflite"])
-
-
-def test_a_variant_that_no_configuration_has_is_refused_although_others_fit() -> None:
-    configurations = tuple(
-        LockedConfiguration(f"precision={value}", "here", {"precision": value}, "", ()) for value in ("fp32", "int8")
-    )
-    assert chosen_configurations(configurations, {"precision": ["int8"]}, "here") == [configurations[1]]
-    with pytest.raises(LockError, match=r"no configuration with precision=fp64\."):
-        chosen_configurations(configurations, {"precision": ["int8", "fp64"]}, "here")

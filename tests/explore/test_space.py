@@ -178,6 +178,9 @@ def test_a_value_that_the_lock_lacks_comes_with_the_command_that_adds_it_and_kee
         space("precision=fp32,fp16")
     command = "cr init demo --variant format=onnx,tflite --variant precision=fp32,int8,fp16 --variant size=50"
     assert command in caught.value.hint
+    with pytest.raises(LockError, match="no configuration with precision=fp16") as caught:
+        space("threads=1,2", only={"precision": ["fp32", "fp16"]})
+    assert command in caught.value.hint
 
 
 def test_a_combination_that_the_lock_lacks_is_named() -> None:

@@ -201,7 +201,9 @@ def _configurations(
         for m in measurables
         if all("all" in values or m.configuration.variants.get(name) in values for name, values in only.items())
     ]
-    missing = []
+    had = {item for m in measurables for item in m.configuration.variants.items()}
+    # A value that only the solution knows is told even beside one that the lock has.
+    missing = [f"{n}={v}" for n, values in only.items() for v in values if v != "all" and (n, v) not in had]
     chosen: dict[str, Measurable] = {}
     for values in product(*varied.values()):
         assignment = dict(zip(varied, values))
