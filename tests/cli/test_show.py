@@ -7,6 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 from codereef.cli.commands.components import show
+from codereef.errors import MetadataError, NotFoundError
 
 from tests.record.results import result
 
@@ -19,3 +20,17 @@ def test_a_result_shows_how_its_queries_were_sent_and_each_warning_in_a_line(tmp
     assert "scenario: server" in lines
     assert "load: not valid, 8 of 9 queries were answered; no bound was given (sent by codereef)" in lines
     assert lines[-3:] == ["warnings:", "  1: one, two", "  2: three"]
+
+
+def test_a_file_that_was_cut_or_is_not_there_is_told_as_a_file(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("CR_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    kept = result(tmp_path / "results")
+    whole = CliRunner().invoke(show, [kept.short, "--json"]).output
+    Path("half.json").write_text(whole[: len(whole) // 2])
+    for name, error, words in (
+        ("half.json", MetadataError, "half.json is not JSON: it ends"),
+        ("none.json", NotFoundError, "There is no file none.json"),
+    ):
+        found = CliRunner().invoke(show, [name]).exception
+        assert isinstance(found, error) and words in found.message and found.hint
