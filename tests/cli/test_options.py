@@ -8,7 +8,12 @@ from pathlib import Path
 
 import click
 import pytest
-from codereef.cli.commands.shared import FILE, read_variants
+from click.testing import CliRunner
+from codereef.cli.commands.exploring import explore
+from codereef.cli.commands.measuring import benchmark
+from codereef.cli.commands.pitfalls import pitfalls
+from codereef.cli.commands.results import results
+from codereef.cli.commands.shared import FILE, PLOT, read_variants
 from codereef.cli.edge import key_values
 from codereef.errors import UsageError
 
@@ -39,3 +44,18 @@ def test_a_configuration_as_tables_show_it_can_be_given_as_variant() -> None:
     assert read_variants(["format=onnx", "precision=fp32,int8"]) == expected
     with pytest.raises(UsageError, match="given twice"):
         read_variants(["format=onnx,format=tflite"])
+
+
+@pytest.mark.parametrize("name", ["a.png", "a", "a.svg.pdf"])
+def test_a_plot_of_another_format_is_refused_as_the_option_is_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name}: plots are saved as SVG") as caught:
+        PLOT.convert(str(tmp_path / name), None, None)
+    assert caught.value.hint == f"Write {Path(name).with_suffix('.svg')}."
+    assert PLOT.convert(str(tmp_path / "a.SVG"), None, None) == tmp_path / "a.SVG"
+
+
+@pytest.mark.parametrize("command", [benchmark, explore, pitfalls, results])
+def test_every_command_that_plots_refuses_before_it_begins(command: click.Command, tmp_path: Path) -> None:
+    words = [] if command is results else ["demo-object-detection"]
+    done = CliRunner(env={"CR_HOME": str(tmp_path)}).invoke(command, [*words, "--plot", str(tmp_path / "a.png")])
+    assert isinstance(done.exception, UsageError) and "saved as SVG" in done.exception.message

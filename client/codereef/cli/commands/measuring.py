@@ -10,7 +10,7 @@ import click
 
 from codereef.cli.commands.shared import (
     CLAIM_HEAD,
-    FILE,
+    PLOT,
     claim_cells,
     configurations_option,
     memory_option,
@@ -148,7 +148,7 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
     is_flag=True,
     help="Let the configurations take turns, process by process, to tell smaller differences; results come at the end.",
 )
-@click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
+@click.option("--plot", type=PLOT, help="Save the Pareto plot of these results as SVG.")
 @shared_options
 def benchmark(
     solution: str,

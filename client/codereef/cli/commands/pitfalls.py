@@ -10,6 +10,7 @@ import click
 
 from codereef.cli.commands.shared import (
     FILE,
+    PLOT,
     complete_component,
     configurations_option,
     directory_option,
@@ -46,7 +47,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 )
 @program_option()
 @timeout_option("Time one configuration may take.")
-@click.option("--plot", type=FILE, help="Save a plot as SVG; of one configuration only.")
+@click.option("--plot", type=PLOT, help="Save a plot as SVG; of one configuration only.")
 @click.option("--output", type=FILE, help="Save everything as JSON.")
 @shared_options
 def pitfalls(
