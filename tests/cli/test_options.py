@@ -8,11 +8,14 @@ from pathlib import Path
 
 import click
 import pytest
-from codereef.cli.commands.measuring import chosen_configurations
-from codereef.cli.commands.shared import FILE, read_variants
+from click.testing import CliRunner
+from codereef.cli.commands.exploring import explore
+from codereef.cli.commands.measuring import benchmark
+from codereef.cli.commands.pitfalls import pitfalls
+from codereef.cli.commands.results import results
+from codereef.cli.commands.shared import FILE, PLOT, read_variants
 from codereef.cli.edge import key_values
-from codereef.errors import LockError, UsageError
-from codereef.lock.model import LockedConfiguration
+from codereef.errors import UsageError
 
 
 def test_a_file_to_write_may_exist_or_not_but_is_never_a_pipe_or_a_device(tmp_path: Path) -> None:
@@ -43,10 +46,16 @@ def test_a_configuration_as_tables_show_it_can_be_given_as_variant() -> None:
         read_variants(["format=onnx,format=tflite"])
 
 
-def test_a_variant_that_no_configuration_has_is_refused_although_others_fit() -> None:
-    configurations = tuple(
-        LockedConfiguration(f"precision={value}", "here", {"precision": value}, "", ()) for value in ("fp32", "int8")
-    )
-    assert chosen_configurations(configurations, {"precision": ["int8"]}, "here") == [configurations[1]]
-    with pytest.raises(LockError, match=r"no configuration with precision=fp64\."):
-        chosen_configurations(configurations, {"precision": ["int8", "fp64"]}, "here")
+@pytest.mark.parametrize("name", ["a.png", "a", "a.svg.pdf"])
+def test_a_plot_of_another_format_is_refused_as_the_option_is_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name}: plots are saved as SVG") as caught:
+        PLOT.convert(str(tmp_path / name), None, None)
+    assert caught.value.hint == f"Write {Path(name).with_suffix('.svg')}."
+    assert PLOT.convert(str(tmp_path / "a.SVG"), None, None) == tmp_path / "a.SVG"
+
+
+@pytest.mark.parametrize("command", [benchmark, explore, pitfalls, results])
+def test_every_command_that_plots_refuses_before_it_begins(command: click.Command, tmp_path: Path) -> None:
+    words = [] if command is results else ["demo-object-detection"]
+    done = CliRunner(env={"CR_HOME": str(tmp_path)}).invoke(command, [*words, "--plot", str(tmp_path / "a.png")])
+    assert isinstance(done.exception, UsageError) and "saved as SVG" in done.exception.message

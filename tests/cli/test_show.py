@@ -9,6 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from codereef.bench.signs import signs_of_processes
 from codereef.cli.commands.components import show
+from codereef.errors import MetadataError, NotFoundError
 
 from tests.record.results import result
 
@@ -31,3 +32,17 @@ def test_signs_are_sentences_for_people_and_data_for_programs(tmp_path: Path, mo
     shown = CliRunner().invoke(show, [kept.short]).output
     assert "warnings:\n  1: more than one mode: 67 % of the samples of latency lie around 10.03 ms" in shown
     assert json.loads(CliRunner().invoke(show, [kept.short, "--json"]).output)["signs"] == data
+
+
+def test_a_file_that_was_cut_or_is_not_there_is_told_as_a_file(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("CR_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    kept = result(tmp_path / "results")
+    whole = CliRunner().invoke(show, [kept.short, "--json"]).output
+    Path("half.json").write_text(whole[: len(whole) // 2])
+    for name, error, words in (
+        ("half.json", MetadataError, "half.json is not JSON: it ends"),
+        ("none.json", NotFoundError, "There is no file none.json"),
+    ):
+        found = CliRunner().invoke(show, [name]).exception
+        assert isinstance(found, error) and words in found.message and found.hint

@@ -51,6 +51,17 @@ def test_a_variant_chooses_the_configuration_and_the_first_is_the_default(ready:
     assert done.returncode == 6 and "format=onnx" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("env", DEMO), ("shell", DEMO, "-c", "true"), ("run", DEMO), ("benchmark", DEMO)])
+def test_a_value_that_the_lock_lacks_is_refused_beside_one_that_it_has(ready: Cr, words: tuple[str, ...]) -> None:
+    said = ready(*words, "-v", "format=onnx,nonsense", check=False)
+    assert (said.returncode, "has no configuration with format=nonsense." in said.stderr) == (6, True), said.stderr
+
+
+def test_a_command_is_not_run_where_a_value_is_lacking(ready: Cr) -> None:
+    said = ready("run", DEMO, "-v", "format=onnx,nonsense", "--", "echo", "ran", check=False)
+    assert (said.returncode, said.stdout) == (6, "") and "format=nonsense" in said.stderr
+
+
 def test_a_command_gets_its_words_untouched_and_its_exit_code_comes_back(ready: Cr) -> None:
     words = ["--json", "-o", "a b", "", "--", "*", "--help"]
     code = "import json, sys; print(json.dumps(sys.argv[1:])); sys.exit(37)"

@@ -103,6 +103,8 @@ def test_a_push_killed_half_way_is_repeated_by_the_next(with_result: tuple[Cr, s
 
 def test_the_local_portal_shows_the_results_of_this_machine(with_result: tuple[Cr, str]) -> None:
     client, result = with_result
+    chosen = ("-v", "format=tflite", "-v", "precision=int8", "-o", "accuracy_limit=5")
+    checked = client.json("validate", "demo-object-detection", *chosen)["results"][0]["id"]
     process = client.start("portal", "start", "--port", "0", "--json")
     try:
         text = ""
@@ -110,8 +112,10 @@ def test_the_local_portal_shows_the_results_of_this_machine(with_result: tuple[C
             text += process.stdout.readline()
         address = json.loads(text)["address"]
         for _ in range(100):
-            if result in get(f"{address}/api/v1/results"):
+            shown = get(f"{address}/api/v1/results")
+            if result in shown and checked in shown:
                 break
+        assert "cr validate demo-object-detection" in get(f"{address}/r/{checked}")
         assert "ai-edge-litert" in get(f"{address}/b/object-detection")
     finally:
         process.send_signal(signal.SIGINT)

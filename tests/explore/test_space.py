@@ -36,12 +36,12 @@ def names(found: Space) -> list[str]:
         ("3..20*2", ["3", "6", "12"]),
         ("0.1..0.3+0.1", ["0.1", "0.2", "0.3"]),
         ("-1..1", ["-1", "0", "1"]),
-        ("1..2,8,1..2", ["1", "2", "8"]),
+        ("1..2,8,3..4", ["1", "2", "8", "3", "4"]),
         ("10,100", ["10", "100"]),
         ("100..300+100", ["100", "200", "300"]),
     ],
 )
-def test_values_and_ranges_are_expanded_in_order_and_once(text: str, values: list[str]) -> None:
+def test_values_and_ranges_are_expanded_in_order(text: str, values: list[str]) -> None:
     assert expand("threads", text, numeric=True) == values
 
 
@@ -110,11 +110,27 @@ def test_all_means_every_value_of_the_lock() -> None:
     assert names(space("precision=all", only={"format": ["onnx"]})) == ["precision=fp32", "precision=int8"]
 
 
-def test_values_are_typed_so_that_one_value_written_twice_is_one_point() -> None:
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("threads=1,1", "1"),
+        ("threads=1,01,2", "01"),
+        ("threads=1..4,2", "2"),
+        ("fast=yes,true,no", "true"),
+        ("ratio=0.5,5e-1", "5e-1"),
+        ("precision=fp32,int8,fp32", "fp32"),
+    ],
+)
+def test_a_value_that_stands_twice_is_refused_however_it_is_written(entry: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"has the value {value} twice") as caught:
+        space(entry)
+    assert "--repeat" in caught.value.hint
+
+
+def test_values_are_named_as_the_program_reads_them() -> None:
     only = {"format": ["onnx"], "precision": ["fp32"]}
-    assert names(space("threads=1,01,2", only=only)) == ["threads=1", "threads=2"]
-    assert names(space("fast=yes,true,no", only=only)) == ["fast=true", "fast=false"]
-    assert names(space("ratio=0.5,5e-1", only=only)) == ["ratio=0.5"]
+    assert names(space("threads=01,2", only=only)) == ["threads=1", "threads=2"]
+    assert names(space("fast=yes,no", only=only)) == ["fast=true", "fast=false"]
 
 
 def test_the_order_of_values_of_a_variant_does_not_change_the_space() -> None:
@@ -161,6 +177,9 @@ def test_a_value_that_the_lock_lacks_comes_with_the_command_that_adds_it_and_kee
     with pytest.raises(LockError, match="no configuration with precision=fp16") as caught:
         space("precision=fp32,fp16")
     command = "cr init demo --variant format=onnx,tflite --variant precision=fp32,int8,fp16 --variant size=50"
+    assert command in caught.value.hint
+    with pytest.raises(LockError, match="no configuration with precision=fp16") as caught:
+        space("threads=1,2", only={"precision": ["fp32", "fp16"]})
     assert command in caught.value.hint
 
 

@@ -373,3 +373,15 @@ def test_the_phoronix_result_file_says_what_the_json_says(tmp_path: Path) -> Non
         for test in found["results"].values()
         for system, entry in test["results"].items()
     }
+
+
+def test_the_phoronix_result_file_is_well_formed_whatever_names_hold(tmp_path: Path) -> None:
+    """XML 1.0 has no form at all for control characters, and a parser ends at the first."""
+    one = timed()
+    document = json.loads(json.dumps(one.document))
+    document["machine"]["class"]["cpu"] = {"model": "Chip\x00 \x1b[1mbold\x1b[0m \ufffe\ud800 <&> é 🐠"}
+    document["configuration"]["id"] = "a\x08b"
+    root = ElementTree.fromstring(to_xml([Result(one.id, document)]).encode())
+    hardware = root.findtext("System/Hardware") or ""
+    assert "Chip\ufffd \ufffd[1mbold\ufffd[0m \ufffd\ufffd <&> é 🐠" in hardware
+    assert "a\ufffdb" in (root.findtext("Result/Arguments") or "")

@@ -203,7 +203,7 @@ def asv_results(folder: Path, **changes: Any) -> Path:
 def test_results_of_asv_are_imported_for_each_choice_of_parameters(tmp_path: Path) -> None:
     asv_results(tmp_path / "results")
     documents = {r.document["source"]["entry"]: r.document for r in import_into(tmp_path, tmp_path / "results").added}
-    assert len(documents) == 8
+    assert len(documents) == 7
     first = documents["suite.time_sum, n=10, kind='a'"]
     assert first["metrics"]["time"]["interval"] == [0.9e-6, 1.1e-6] and first["metrics"]["time"]["confidence"] == 0.99
     assert first["samples"]["time"] == {"unit": "s", "values": [1e-6, 1e-6]}
@@ -216,7 +216,18 @@ def test_results_of_asv_are_imported_for_each_choice_of_parameters(tmp_path: Pat
     assert failed["valid"] is False and failed["metrics"] == {}
     assert documents["suite.peakmem_list"]["metrics"]["memory"]["unit"] == "B"
     assert documents["suite.track_size"]["metrics"]["value"]["unit"] == "items"
-    assert documents["suite.time_broken, param1=2"]["valid"] is False
+
+
+def test_a_benchmark_of_asv_that_failed_as_a_whole_is_one_failed_result(tmp_path: Path) -> None:
+    rows = {"s.time_many": [None, [["1", "2", "3"], ["'a'", "'b'"]]], "s.time_plain": [None, []]}
+    asv_results(tmp_path / "results", results=rows)
+    found = {r.document["source"]["entry"]: r.document for r in import_into(tmp_path, tmp_path / "results").added}
+    assert sorted(found) == ["s.time_many", "s.time_plain"]
+    many = found["s.time_many"]
+    assert many["valid"] is False and many["metrics"] == {} and many["samples"] == {}
+    assert many["reasons"] == ["failed or skipped: asv gives no value for any of the 6 choices of parameters"]
+    assert not [name for name in many["parameters"] if name.startswith("param.")]
+    assert found["s.time_plain"]["reasons"] == ["failed or skipped: asv gives no value"]
 
 
 def test_asv_results_of_another_version_and_shape_are_named(tmp_path: Path) -> None:

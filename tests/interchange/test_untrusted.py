@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,17 @@ def test_logs_of_other_names_in_one_folder_are_all_read(tmp_path: Path) -> None:
         write(tmp_path / "logs" / name, SUMMARY.replace("SUT name : board", f"SUT name : {name}"))
     imported = import_into(tmp_path, tmp_path / "logs")
     assert sorted(r.document["system"]["name"] for r in imported.added) == ["monday.txt", "tuesday.txt"]
+
+
+def test_what_was_cut_on_its_way_is_told_with_what_to_do(tmp_path: Path) -> None:
+    path = asv_results(tmp_path / "asv")
+    text = path.read_bytes()
+    with tarfile.open(tmp_path / "cut.tar.gz", "w:gz") as tar:
+        tar.add(path, "a.json")
+    packed = (tmp_path / "cut.tar.gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(packed[: len(packed) // 2])
+    path.write_bytes(text[: len(text) // 2])
+    archive, file = (f.error for f in import_results([tmp_path / "cut.tar.gz", path], store(tmp_path)).failures)
+    assert "cut.tar.gz was not unpacked: it is truncated" in archive.message
+    assert "Fetch or pack it again" in archive.hint and "component" not in archive.hint
+    assert "line 1: it is not JSON: it ends" in file.message and "cut off" in file.hint

@@ -50,6 +50,13 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
         parse_reference(text)
 
 
+@pytest.mark.parametrize("text", ["demo/", "./demo", "/work/demo", "a/b/demo/"])
+def test_the_folder_of_a_solution_is_answered_with_its_name(text: str) -> None:
+    with pytest.raises(UsageError, match="not a component reference") as caught:
+        parse_reference(text, default_kind="solution")
+    assert caught.value.hint == "It is a path, and components are found by name: write demo."
+
+
 def test_an_unknown_kind_gets_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         parse_reference("modle:x")

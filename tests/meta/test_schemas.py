@@ -276,7 +276,7 @@ def test_broken_json_is_named_with_line_and_column() -> None:
         ('{"a": "\\ud800"}', "cannot be read as JSON"),
         ("[" * 100_000, "cannot be read as JSON"),
         ("1" * 5000, "cannot be read as JSON"),
-        ("", "is not JSON: expecting value at line 1, column 1"),
+        ("", "is not JSON: nothing is there at line 1, column 1"),
     ],
 )
 def test_what_is_not_strict_json_is_refused(text: str | bytes, message: str) -> None:
@@ -284,6 +284,22 @@ def test_what_is_not_strict_json_is_refused(text: str | bytes, message: str) -> 
         parse_json(text, "x.json")
     assert message in caught.value.message
     assert caught.value.hint
+
+
+def test_a_document_that_was_cut_anywhere_is_said_to_be_cut() -> None:
+    whole = json.dumps({"a": [1, -2.5e-7, True, None, False, "é\n\\ y"], "b": {"c": {}, "d": []}, "é": "ü"}, indent=1)
+    for text in (whole.encode(), json.dumps(json.loads(whole), ensure_ascii=False).encode()):
+        for length in range(1, len(text)):
+            with pytest.raises(MetadataError) as caught:
+                parse_json(text[:length], "x.json")
+            assert "cut off" in caught.value.hint, text[:length]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1,}', "[1,]", '{"a" 1}', "{a: 1}", "[1 2]", '{"a": 1}}', '{"a": nil}', "abc."])
+def test_a_document_that_is_written_wrong_is_not_said_to_be_cut(text: str) -> None:
+    with pytest.raises(MetadataError) as caught:
+        parse_json(text, "x.json")
+    assert "comma" in caught.value.hint
 
 
 def test_good_json_is_read_as_it_is() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.portal_server import factory
-from tests.portal_server.test_pages import poisoned
+from tests.portal_server.test_pages import poisoned, validated
 
 pytestmark = pytest.mark.slow
 _FLAGS = (
@@ -211,6 +211,20 @@ def test_the_board_can_be_read_without_scripts(base: str, browser: Any) -> None:
         assert len(browser.find_elements("css selector", "table.sticky tbody tr")) == 18
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.parametrize("pixels", [390, 1280])
+def test_how_a_number_was_got_and_the_steps_are_in_sight_at_every_width(pixels: int, base: str, browser: Any) -> None:
+    width(browser, pixels)
+    browser.get(f"{base}/r/{push(base, validated())}")
+    cells = browser.find_elements("css selector", "#metrics ~ .scroll td.how, #steps ~ .scroll td")
+    assert len(cells) == 4 + 2 * 3
+    for cell in cells:
+        box = cell.rect
+        assert cell.is_displayed() and cell.text and box["width"] > 20
+        assert box["x"] >= 0 and box["x"] + box["width"] <= pixels, cell.text
+    for table in browser.find_elements("css selector", "#metrics ~ .scroll, #steps ~ .scroll"):
+        assert table.get_property("scrollWidth") <= table.get_property("clientWidth")
 
 
 def _luminance(rgb: list[float]) -> float:

@@ -35,6 +35,9 @@ def poisoned() -> dict[str, Any]:
     document["metrics"][CANARY[:70]] = dict(document["metrics"]["mAP50"], unit=CANARY[:39])
     document["samples"] = {"latency": {"unit": CANARY, "values": [1, 2, 3, 4]}}
     document["lock"]["nodes"]["model"]["version"] = CANARY
+    document["stages"] = [
+        {"side": "input", "step": CANARY, "implementation": CANARY * 9, "version": CANARY, "digest": CANARY * 9}
+    ]
     return document
 
 
@@ -219,3 +222,50 @@ def test_a_result_shows_the_verdict_on_its_load_its_processes_and_claims(upload:
     assert "<dt>Load</dt><dd>not valid: 8 of 9 queries were answered</dd>" in page
     assert "<dt>Processes</dt><dd>2</dd>" in page
     assert "<dt>Claim</dt><dd>mAP 0.7: not checkable</dd>" in page
+
+
+def validated() -> dict[str, Any]:
+    """A document as `cr validate` makes it: no latency, and samples of its steps only."""
+    document = copy.deepcopy(factory.result())
+    kept = {"mAP", "mAP50", "peak_rss", "model_size"}
+    document.update(
+        action="validate",
+        metrics={name: metric for name, metric in document["metrics"].items() if name in kept},
+        samples={"postprocess": {"unit": "s", "values": [0.003, 0.0031, 0.0035]}},
+        stages=[
+            {
+                "side": "input",
+                "step": "resize",
+                "implementation": "Pillow BILINEAR",
+                "version": "13.0.0",
+                "digest": factory.digest("resize"),
+                "items": 8,
+                "seconds": 0.000187,
+            },
+            {"side": "model", "step": "inference", "implementation": "onnxruntime", "seconds": None},
+        ],
+    )
+    return document
+
+
+def test_a_result_shows_what_carried_out_each_step_its_time_and_digest(upload: Upload, portal: TestClient) -> None:
+    answer = upload(validated())
+    assert answer.status_code == 201, answer.text
+    page = portal.get(f"/r/{answer.json()['id']}").text
+    steps = page.partition('<h2 id="steps">')[2].partition("</section>")[0]
+    rows = [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)).strip() for row in steps.split("<tr>")[2:]]
+    assert rows[0] == f"resize input Pillow BILINEAR 13.0.0 0.187 {factory.digest('resize')[7:19]}"
+    assert rows[1].startswith("inference model onnxruntime – –")
+    assert f'title="{factory.digest("resize")}"' in steps and "the first 8 items" in steps
+    plain = upload(factory.result())
+    assert 'id="steps"' not in portal.get(f"/r/{plain.json()['id']}").text
+
+
+def test_a_validation_is_named_and_repeated_as_one(upload: Upload, portal: TestClient) -> None:
+    uid = upload(validated()).json()["id"]
+    page = portal.get(f"/r/{uid}").text
+    assert "<h2>Samples of postprocess</h2>" in page and "<h2>Latency</h2>" not in page
+    assert "cr validate demo-object-detection" in page and "cr benchmark" not in page
+    board = portal.get("/b/object-detection")
+    assert board.status_code == 200 and uid[:16] not in board.text, "a board is sorted by what it lacks"
+    assert f"/r/{uid}" in portal.get("/s/demo-object-detection").text

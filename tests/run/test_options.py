@@ -165,6 +165,27 @@ def test_a_number_given_as_it_is_by_default_keeps_the_key(option: str) -> None:
     assert key(**{option: 2}) != key(**{option: 2.5})
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/home/anna/lib/libgpu.so",
+        "/home/ben/libgpu.so",
+        "/home/anna bell/my libs/libgpu.so",
+        "/libgpu.so",
+        "~/lib/libgpu.so",
+        "../lib/libgpu.so",
+        "C:\\Users\\Ben\\libgpu.so",
+        "libgpu.so",
+    ],
+)
+def test_a_file_that_an_option_names_keeps_the_key_wherever_it_lies(path: str) -> None:
+    options = {**parts().program.meta["options"], "delegate": {**declared("batch"), "type": "string", "default": ""}}
+    of = parts(program=program(options=options))
+    assert key(of=of, delegate=path) == key(of=of, delegate="/opt/vendor/libgpu.so")
+    assert key(of=of, delegate=path) != key(of=of, delegate=path.replace("libgpu", "libnpu"))
+    assert key(of=of, delegate="org/name") != key(of=of, delegate="name")
+
+
 def test_other_files_data_processing_or_load_change_the_key() -> None:
     other_steps = model(inputs=[{**model().meta["inputs"][0], "steps": [{"decode": {"color": "BGR"}}]}])
     keys = {

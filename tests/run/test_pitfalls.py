@@ -30,9 +30,9 @@ FOUND = {
 }  # fmt: skip
 
 
-def pitfalls(tmp_path: Path, code: str, images: int = 0) -> dict[str, Any]:
+def pitfalls(tmp_path: Path, code: str, images: int = 0, timeout: float | None = None) -> dict[str, Any]:
     lock, index, installed = world(tmp_path, code, {**OPTIONS, **LIMIT})
-    wanted = Wanted(images, {"note": "x"})
+    wanted = Wanted(images, {"note": "x"}, timeout)
     return find_pitfalls(lock, lock.configurations[0], index, installed, Home(tmp_path / "home"), wanted)
 
 
@@ -72,6 +72,12 @@ def test_a_program_that_fails_or_knows_no_mistakes_is_an_error(tmp_path: Path, c
 def test_what_the_program_refuses_is_the_users_to_change(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no provider NPU here"):
         pitfalls(tmp_path, REFUSE + "sys.exit(1)")
+
+
+def test_what_ran_out_of_time_is_answered_with_more_time_or_less_work(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="ran past its time limit") as caught:
+        pitfalls(tmp_path, "time.sleep(60)", timeout=0.5)
+    assert "--timeout" in caught.value.hint and "--images" in caught.value.hint
 
 
 def test_an_interrupt_is_no_failure_of_the_program(tmp_path: Path) -> None:

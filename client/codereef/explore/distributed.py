@@ -21,11 +21,11 @@ from typing import Any
 
 from codereef.errors import CrError, NetworkError, RunError, UsageError
 from codereef.explore.jobs import Finished, Job
+from codereef.explore.scheduler import CONNECT_SECONDS, require_distributed
 from codereef.explore.worker import measure_job
 from codereef.run.process import Update
 
 RESOURCE = "measure"
-CONNECT_SECONDS = 15
 #: Seconds without any worker after which an exploration ends; it can be resumed.
 PATIENCE = 60.0
 _POLL = 0.25
@@ -37,24 +37,6 @@ _CALM = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.tick.limit": "1h",
 }
-
-
-def require_distributed() -> Any:
-    """Return `dask.distributed`.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        module = import_module("distributed")
-    except ImportError as error:
-        raise UsageError(
-            f"--workers and --scheduler need Dask, which is not installed ({error}).",
-            hint='`pip install "codereef[dask]"` installs it.',
-        ) from None
-    # It warns of what is handled here, such as a worker that goes away, in words that help no user of ours.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    return module
 
 
 def shares(count: int, cpus: Sequence[int]) -> list[list[int]]:

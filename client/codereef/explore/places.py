@@ -13,6 +13,7 @@ from codereef.errors import UsageError
 from codereef.explore.document import Subject
 from codereef.explore.here import Here
 from codereef.explore.jobs import Machines, graph_of
+from codereef.explore.scheduler import require_scheduler
 from codereef.install.execute import Installed
 from codereef.lock.model import Lock
 from codereef.workspace.session import Session
@@ -52,7 +53,7 @@ def machines(
     Raises:
         UsageError: Dask is not installed, there are fewer processors than pinned workers, or the exploration was
             begun with pinned workers and would go on without.
-        NetworkError: the scheduler does not answer.
+        NetworkError: no scheduler answers at the address.
         RunError: the workers could not be started.
     """
     if subject.pinned and place.workers is None:
@@ -73,6 +74,8 @@ def machines(
         return
     from codereef.explore.distributed import Workers, local_cluster, shares
 
+    if place.scheduler is not None:
+        require_scheduler(place.scheduler, say)
     order = {
         "solution": subject.name,
         "directory": (place.worker_directory or "") if place.scheduler else str(place.directory.absolute()),

@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from codereef.errors import LockError, UsageError
-from codereef.explore.values import expand, listed, split_dimension
+from codereef.explore.values import expand, listed, split_dimension, twice
 from codereef.lock.model import LockedConfiguration
 from codereef.meta.reference import nearest
 from codereef.run.options import merge_options
@@ -108,7 +108,8 @@ def make_space(
         lock_variants: the solution's own values by variant, which a lock may lack.
 
     Raises:
-        UsageError: a name nobody knows or that is two things, a value out of range, a dimension given twice.
+        UsageError: a name nobody knows or that is two things, a value out of range, a dimension or
+            a value given twice.
         LockError: the lock has no configuration with a value; the hint has the command that adds it.
     """
     if not vary:
@@ -200,7 +201,9 @@ def _configurations(
         for m in measurables
         if all("all" in values or m.configuration.variants.get(name) in values for name, values in only.items())
     ]
-    missing = []
+    had = {item for m in measurables for item in m.configuration.variants.items()}
+    # A value that only the solution knows is told even beside one that the lock has.
+    missing = [f"{n}={v}" for n, values in only.items() for v in values if v != "all" and (n, v) not in had]
     chosen: dict[str, Measurable] = {}
     for values in product(*varied.values()):
         assignment = dict(zip(varied, values))
@@ -249,9 +252,15 @@ def _called(configurations: Sequence[LockedConfiguration], varied: Mapping[str, 
 
 
 def _typed(name: str, values: Sequence[str], measurable: Measurable) -> tuple[str, ...]:
-    """Return the values as the program reads them, so that `1` and `01` are one point."""
-    found = [merge_options(measurable.program, measurable.action, {name: value})[name] for value in values]
-    return tuple(dict.fromkeys(str(v).lower() if isinstance(v, bool) else str(v) for v in found))
+    """Return the values as the program reads them, to which `1` and `01` are one: that would be one point twice."""
+    found: dict[str, None] = {}
+    for value in values:
+        read = merge_options(measurable.program, measurable.action, {name: value})[name]
+        text = str(read).lower() if isinstance(read, bool) else str(read)
+        if text in found:
+            raise twice(name, value)
+        found[text] = None
+    return tuple(found)
 
 
 def _check_options(space: Space, chosen: Sequence[Measurable]) -> None:

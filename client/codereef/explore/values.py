@@ -29,7 +29,7 @@ def split_dimension(text: str) -> tuple[str, str]:
 
 
 def expand(name: str, values: str, *, numeric: bool) -> list[str]:
-    """Return the values that a user means, in his order, each once.
+    """Return the values that a user means, in his order.
 
     Args:
         name: of the dimension, for messages.
@@ -38,13 +38,15 @@ def expand(name: str, values: str, *, numeric: bool) -> list[str]:
         numeric: whether ranges are known; elsewhere `..` is part of a value.
 
     Raises:
-        UsageError: a range has no end, goes nowhere, or has too many values.
+        UsageError: a range has no end, goes nowhere, or has too many values, or a value stands twice.
     """
     found: dict[str, None] = {}
     for part in (part.strip() for part in values.split(",")):
         if not part:
             continue
         for value in _range(name, part) if numeric and ".." in part else (part,):
+            if value in found:
+                raise twice(name, value)
             found[value] = None
             if len(found) > MOST_VALUES:
                 raise UsageError(
@@ -52,6 +54,14 @@ def expand(name: str, values: str, *, numeric: bool) -> list[str]:
                     hint="Take larger steps: 1..64*2 doubles, 1..100+10 counts by ten.",
                 )
     return list(found)
+
+
+def twice(name: str, value: str) -> UsageError:
+    """Return the error for a value that stands twice: who writes it so means repetitions, or a slip."""
+    return UsageError(
+        f"--vary {name} has the value {value} twice.",
+        hint="Write each value once. How often every point is measured is what --repeat says, such as --repeat 5.",
+    )
 
 
 def _range(name: str, text: str) -> Iterator[str]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """airspeed velocity: `results/MACHINE/COMMIT-ENVIRONMENT.json` of format 2, one external result a parameter choice.
 
+A benchmark that failed as a whole is one external result, without choices: none of them was measured.
+
 Columns are named in the file; `result` and the statistics are lists over the product of the parameters, the last
 parameter fastest. Units and parameter names stand in `benchmarks.json`, one folder up; without it they follow from the
 names that asv gives meaning to (`time_`, `mem_`, `peakmem_`, `track_`).
@@ -96,9 +98,10 @@ def _benchmark(
     if count > _MOST:
         raise bad(source, f"{name} has {count} choices of parameters, more than {_MOST}")
     values = cells.get("result")
-    # Null instead of a list says that the benchmark failed as a whole.
-    results = [None] * count if values is None else listing(source, values, f"`result` of {name}")
-    if len(results) != count:
+    # Null instead of a list says that the benchmark failed as a whole; asv then has no value for any choice.
+    whole = values is None
+    results = [None] if whole else listing(source, values, f"`result` of {name}")
+    if not whole and len(results) != count:
         raise bad(source, f"{name} has {len(results)} results for {count} choices of parameters")
     names = about.get("param_names")
     labels = (
@@ -108,8 +111,11 @@ def _benchmark(
     )
     unit = _unit(name, about)
     kind = _NAMES.get(unit, "value")
-    for place, choice in enumerate(itertools.product(*axes)):
-        column = partial(_cell, cells, place, count)
+    failed = "failed or skipped: asv gives no value"
+    if whole and axes:
+        failed += f" for any of the {count} choices of parameters"
+    for place, choice in enumerate([()] if whole else itertools.product(*axes)):
+        column = partial(_cell, {} if whole else cells, place, count)
         value = results[place]
         metrics: dict[str, Any] = {}
         samples: dict[str, tuple[str, Sequence[float]]] = {}
@@ -147,7 +153,7 @@ def _benchmark(
             },
             samples=samples,
             valid=False if value is None else None,
-            reasons=["failed or skipped: asv gives no value"] if value is None else [],
+            reasons=[failed] if value is None else [],
             **common,
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from codereef.archive import unpack
-from codereef.errors import CrError, MetadataError, UsageError
+from codereef.errors import CrError, IntegrityError, MetadataError, UsageError
 from codereef.interchange import asv, ck, google_benchmark, hyperfine, mlperf, mlperf_tiny
 from codereef.interchange.external import ExternalResults
 from codereef.interchange.source import Source, Unit, below, gather
@@ -158,6 +158,9 @@ def _opened(sources: Sequence[Source], stack: ExitStack, failures: list[Failure]
         try:
             unpack(source.path, folder, limit_bytes=_LIMIT_BYTES, limit_entries=_LIMIT_ENTRIES)
         except CrError as error:
+            if isinstance(error, IntegrityError):
+                # Its hint is for archives of components.
+                error.hint = "Fetch or pack it again and import it then; files that you unpack of it are read too."
             failures.append(Failure(source.label, error))
             continue
         yield from below(folder, f"{source.label}: ")

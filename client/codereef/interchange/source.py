@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 from codereef.disk import human
 from codereef.errors import IntegrityError, MetadataError, NotFoundError
+from codereef.meta.schemas import json_problem
 
 #: A log of a run of ten minutes at a million queries is smaller.
 LIMIT = 256_000_000
@@ -131,8 +132,9 @@ def load_json(content: Content, *, infinities: bool = False) -> Any:
     try:
         return json.loads(text, parse_constant=constant)
     except json.JSONDecodeError as error:
+        said, hint = json_problem(error)
         raise bad(
-            content.source, f"it is not JSON: {error.msg.lower()} at column {error.colno}", line=error.lineno
+            content.source, f"it is not JSON: {said} at column {error.colno}", line=error.lineno, hint=hint
         ) from None
     except (RecursionError, ValueError) as error:
         raise bad(content.source, f"it cannot be read as JSON: {error}") from None

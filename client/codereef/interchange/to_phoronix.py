@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -167,8 +168,12 @@ def to_json(results: Sequence[Result]) -> str:
     return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
 
 
+#: What XML 1.0 has no way to write, escaped or not: control characters, halves of surrogate pairs, two others.
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def _child(parent: ElementTree.Element, name: str, text: str) -> None:
-    ElementTree.SubElement(parent, name).text = text
+    ElementTree.SubElement(parent, name).text = _NO_XML.sub("\ufffd", text)
 
 
 def _list(facts: Mapping[str, str]) -> str:

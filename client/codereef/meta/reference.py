@@ -33,6 +33,12 @@ class Reference:
         return f"{self.kind}:{self.name}"
 
 
+def _last(text: str) -> str:
+    """Return the last part of a path, which is how the folder of a solution is called; "" of what is no path."""
+    name = text.rstrip("/").rpartition("/")[2]
+    return name if "/" in text and _REFERENCE.match(name) else ""
+
+
 def parse_reference(text: str, *, default_kind: str | None = None) -> Reference:
     """Read `kind:name[@version]`.
 
@@ -46,9 +52,12 @@ def parse_reference(text: str, *, default_kind: str | None = None) -> Reference:
     match = _REFERENCE.match(text.strip())
     kind = (match["kind"] or default_kind) if match else None
     if match is None or kind is None:
+        name = _last(text)
         raise UsageError(
             f"`{text}` is not a component reference.",
-            hint="Write kind:name or kind:name@version, such as model:shapes-ssd@1.0.0.",
+            hint=f"It is a path, and components are found by name: write {name}."
+            if name
+            else "Write kind:name or kind:name@version, such as model:shapes-ssd@1.0.0.",
             context={"reference": text},
         )
     if kind not in KINDS:

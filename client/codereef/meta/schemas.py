@@ -8,6 +8,7 @@ nearest known one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -261,6 +262,27 @@ def check(document: object, schema: str, source: str | Path) -> None:
         )
 
 
+#: What may be left of a value where a document was cut: of a literal, a number, an escape in a string.
+_CUT = re.compile(r"t(ru?)?|f(a(ls?)?)?|n(ul?)?|-|[.eE][-+]?|\\(u[0-9A-Fa-f]{0,4})?|")
+
+
+_CUT_HINT = "It was cut off on its way, or a bracket or quotation mark is not closed; fetch or write it again."
+
+
+def json_problem(error: json.JSONDecodeError) -> tuple[str, str]:
+    """Return what is wrong with a document that is no JSON, before the words `at line`, and what to do about it."""
+    if not error.doc.strip():
+        return "nothing is there", "The file is empty: what should have written it did not. Write or fetch it again."
+    rest = error.doc[error.pos :].rstrip()
+    if error.msg.startswith("Unterminated string"):
+        said = "it ends within a string that begins"
+    elif _CUT.fullmatch(rest) or _CUT.fullmatch(error.doc[max(0, error.pos - 1) :].rstrip()):
+        said = "it ends too early,"
+    else:
+        return error.msg.lower(), "A comma too many or too few is the usual cause."
+    return said, _CUT_HINT
+
+
 def parse_json(text: str | bytes, source: str | Path) -> Any:
     """Parse JSON strictly: duplicate keys, NaN and infinities are errors.
 
@@ -301,14 +323,16 @@ def parse_json(text: str | bytes, source: str | Path) -> Any:
         json.dumps(document, ensure_ascii=False).encode("utf-8")
         return document
     except json.JSONDecodeError as error:
+        said, hint = json_problem(error)
         raise MetadataError(
-            f"{source} is not JSON: {error.msg.lower()} at line {error.lineno}, column {error.colno}.",
-            hint="A comma too many or too few is the usual cause.",
+            f"{source} is not JSON: {said} at line {error.lineno}, column {error.colno}.",
+            hint=hint,
             context={"file": str(source), "line": error.lineno, "column": error.colno},
         ) from None
     except (ValueError, RecursionError) as error:
+        cut = isinstance(error, UnicodeDecodeError) and error.reason == "unexpected end of data"
         raise MetadataError(
             f"{source} cannot be read as JSON: {error}.",
-            hint="The file must be UTF-8 text, with numbers and nesting of ordinary size.",
+            hint=_CUT_HINT if cut else "The file must be UTF-8 text, with numbers and nesting of ordinary size.",
             context={"file": str(source)},
         ) from None

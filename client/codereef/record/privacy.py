@@ -17,6 +17,9 @@ _WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\(?:[^\\\s]+\\)*[^\\\s]*")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _MAC = re.compile(r"(?<![0-9a-fA-F:-])[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}(?![0-9a-fA-F:-])")
 
+#: How a text begins that can only be a path: `org/name` may be anything.
+_BEGINS_PATH = re.compile(r"[/~]|\.\.?/|[A-Za-z]:\\")
+
 
 @lru_cache(maxsize=1)
 def _names() -> tuple[str, ...]:
@@ -47,3 +50,8 @@ def scrub(text: str) -> str:
     for name in _names():
         text = re.sub(rf"\b{re.escape(name)}\b", "…", text, flags=re.IGNORECASE)
     return text
+
+
+def placeless(text: str) -> str:
+    """Return a path without its folders, so that two machines have one name for one file; other text as it is."""
+    return re.split(r"[/\\]", text.rstrip("/\\"))[-1] if _BEGINS_PATH.match(text) else text

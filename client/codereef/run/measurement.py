@@ -19,6 +19,7 @@ from codereef.install.execute import Installed
 from codereef.lock.build import node_facts
 from codereef.lock.model import Lock, LockedConfiguration, LockedNode
 from codereef.meta.selection import select
+from codereef.record.privacy import placeless
 from codereef.repo.index import Index
 from codereef.run.claims import check_claims
 from codereef.run.document import Machine, result_document, scrubbed
@@ -116,7 +117,9 @@ def comparability(
 
 
 def _one_form(value: Any) -> Any:
-    """Return a number in one form: the default 0 and `-o NAME=0`, which is read as 0.0, are the same option."""
+    """Return an option in one form: `-o NAME=0`, which is read as 0.0, is the default 0; a file is known by its name."""
+    if isinstance(value, str):
+        return placeless(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -105,7 +105,9 @@ def find_pitfalls(
     if result["status"] != "ok":
         raise RunError(
             f"The mistakes of {configuration.id} could not be measured: {result['error']}.",
-            hint=f"`cr validate` runs the right pipeline alone; {result['solution']['component']} may be at fault.",
+            hint="Allow more time with --timeout, or take fewer images with --images."
+            if result["status"] == "timeout"
+            else f"`cr validate` runs the right pipeline alone; {result['solution']['component']} may be at fault.",
             context={"status": result["status"], "tail": list(measured.tail)},
         )
     if not isinstance(measured.pitfalls, dict):

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codereef.detect import Detected
-from codereef.errors import LockError
 from codereef.install.execute import Installed
 from codereef.lock.bind import bind_detected
 from codereef.lock.model import Lock, LockedConfiguration
 from codereef.meta.reference import parse_reference
+from codereef.workspace.chosen import chosen_configurations
 from codereef.workspace.initialise import open_workspace
 from codereef.workspace.session import Session
 
@@ -72,39 +72,19 @@ class Environment:
         return {name: value for name, value in sorted(applied.items()) if environ.get(name) != value}
 
 
-def choose(lock: Lock, host: str, variants: Mapping[str, Sequence[str]]) -> LockedConfiguration:
-    """Return the first configuration for this machine that has these variants.
-
-    Raises:
-        LockError: there is none; the message lists those there are.
-    """
-    here = [c for c in lock.configurations if c.target == host]
-    for configuration in here:
-        if all("all" in values or configuration.variants.get(name) in values for name, values in variants.items()):
-            return configuration
-    name = lock.solution.split("@")[0].split(":")[1]
-    raise LockError(
-        f"The lock of {lock.solution} has no configuration for {host}"
-        + (" with these variants." if here and variants else "."),
-        hint="It has "
-        + "; ".join(f"{c.id} for {c.target}" for c in lock.configurations[:6])
-        + f". `cr init {name}` with the variants you want adds them.",
-        context={"target": host, "configurations": [c.id for c in lock.configurations]},
-    )
-
-
 def open_environment(
     session: Session, solution: str, directory: Path, variants: Mapping[str, Sequence[str]]
 ) -> Environment:
     """Return the environment of an initialised solution, after checking that its lock tells the truth.
 
-    What it uses stays in the store as long as the session, and its children that inherit the locks, live.
+    Of several configurations with the variants it is that of the first. What it uses stays in the store as long as the
+    session, and its children that inherit the locks, live.
 
     Raises:
         LockError: it is not initialised, no longer what was installed, or has no such configuration.
     """
     _, lock, installed, folder = open_workspace(session, solution, directory, thorough=False)
-    configuration = choose(lock, session.host, variants)
+    configuration = chosen_configurations(lock, variants)[0]
     capabilities = {n.capability for n in lock.nodes.values() if n.source == "detected"}
     bindings, _ = bind_detected(lock, session.detected(capabilities))
     return environment_of(lock, configuration, installed, bindings, folder / "cr.lock")

@@ -272,12 +272,15 @@ def result_page(request: Request, session: ReadSession, uid: Name) -> Response:
     """One result: headline, spread, samples, environment, versions, and how to repeat it."""
     result = results.get_result(session, uid)
     document = results.get_document(session, result)
-    series = document["samples"].get("latency") or next(iter(document["samples"].values()), None)
+    # What was not timed as a whole, as by `cr validate`, has samples of its steps only.
+    called = "latency" if document["samples"].get("latency") else next(iter(document["samples"]), "")
+    series = document["samples"].get(called)
     plots = None
     if series and len(series["values"]) >= 3:
         metric = describe("series", {"unit": series["unit"]})
         values = [(to_base(value, series["unit"], metric.base) or 0.0) * metric.factor for value in series["values"]]
         plots = {
+            "title": "Latency" if called == "latency" else f"Samples of {called}",
             "n": len(values),
             "unit": metric.shown,
             "samples": charts.samples_plot(values, metric.shown),
@@ -301,6 +304,8 @@ def result_page(request: Request, session: ReadSession, uid: Name) -> Response:
         result=result,
         document=document,
         metrics=_metric_rows(document),
+        stages=document.get("stages", []),
+        digested=next((stage["items"] for stage in document.get("stages", []) if stage.get("items")), None),
         plots=plots,
         nodes=nodes,
         environment=environment,

@@ -201,6 +201,12 @@ def show(what: str, as_json: bool) -> None:
             _print_metrics(result.document["metrics"])
             print_tree(_result_rest(result))
         return
+    if what.endswith(".json") and what not in current.index.names():
+        from codereef.errors import NotFoundError
+
+        raise NotFoundError(
+            f"There is no file {what}.", hint="Name the file of a result; components and results have no `.json`."
+        )
     component = current.index.find(what)
     if as_json:
         print_json(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codereef.cli.commands.shared import (
-    FILE,
+    PLOT,
     configurations_option,
     memory_option,
     program_option,
@@ -108,7 +108,7 @@ class _Vary(click.Command):
 @click.option(
     "--worker-directory", metavar="PATH", help="With --scheduler: folder on the workers that holds the solution's."
 )
-@click.option("--plot", type=FILE, help="Save accuracy over the objective, with the Pareto frontier, as SVG.")
+@click.option("--plot", type=PLOT, help="Save accuracy over the objective, with the Pareto frontier, as SVG.")
 @shared_options
 @click.pass_context
 def explore(
@@ -139,7 +139,7 @@ def explore(
     from codereef.explore.places import Place, machines
     from codereef.workspace.initialise import open_workspace
 
-    _refuse(ctx, resume, workers, pinned, scheduler, worker_directory, plot)
+    _refuse(ctx, resume, workers, pinned, scheduler, worker_directory)
     current = session()
     component, lock, installed, _ = open_workspace(current, solution, directory)
     kept = Explorations(current.home.explorations)
@@ -176,7 +176,6 @@ def _refuse(
     pinned: bool,
     scheduler: str | None,
     worker_directory: str | None,
-    plot: Path | None,
 ) -> None:
     """Refuse options that contradict each other, before anything is opened."""
     from click.core import ParameterSource
@@ -202,8 +201,10 @@ def _refuse(
         raise UsageError("--pinned is about the workers of this machine.", hint="For example --workers 2 --pinned.")
     if worker_directory is not None and scheduler is None:
         raise UsageError("--worker-directory is about the workers of a scheduler.", hint="Give --scheduler too.")
-    if plot is not None and plot.suffix.lower() != ".svg":
-        raise UsageError(f"{plot.name}: plots are saved as SVG.", hint=f"Write {plot.with_suffix('.svg').name}.")
+    if scheduler is not None:
+        from codereef.explore.scheduler import require_address
+
+        require_address(scheduler)
 
 
 def _announce(exploration: Exploration) -> None:

@@ -10,7 +10,7 @@ import click
 
 from codereef.cli.commands.shared import (
     CLAIM_HEAD,
-    FILE,
+    PLOT,
     claim_cells,
     configurations_option,
     memory_option,
@@ -47,38 +47,6 @@ def _options(command: Any) -> Any:
     return command
 
 
-def chosen_configurations(
-    everything: tuple[LockedConfiguration, ...], variants: dict[str, list[str]], host: str
-) -> list[LockedConfiguration]:
-    """Return the configurations that run on this machine and have these variants."""
-    from codereef.errors import LockError
-    from codereef.explore.values import listed
-
-    configurations = [c for c in everything if c.target == host]
-    if not configurations:
-        raise LockError(
-            f"The lock has no configuration for {host}.",
-            hint="It has those for "
-            + ", ".join(dict.fromkeys(c.target for c in everything))
-            + ". `cr init` adds this one.",
-        )
-    fitting = [
-        c
-        for c in configurations
-        if all("all" in values or c.variants.get(name) in values for name, values in variants.items())
-    ]
-    known = {item for c in configurations for item in c.variants.items()}
-    absent = [f"{n}={v}" for n, values in variants.items() for v in values if v != "all" and (n, v) not in known]
-    if absent or not fitting:
-        raise LockError(
-            f"The lock has no configuration with {listed(absent, 3) if absent else 'these variants'}.",
-            hint="It has "
-            + "; ".join(c.id for c in configurations)
-            + ". `cr init` with every variant you want writes a lock that has them.",
-        )
-    return fitting
-
-
 def _measure(
     action: str,
     solution: str,
@@ -95,11 +63,12 @@ def _measure(
     from codereef.errors import CancelledError, OptionError
     from codereef.record.history import History, Result, result_id
     from codereef.run.measure import Order, measure_all
+    from codereef.workspace.chosen import chosen_configurations
     from codereef.workspace.initialise import open_workspace
 
     current = session()
     _, lock, installed, _ = open_workspace(current, solution, directory)
-    chosen = chosen_configurations(lock.configurations, read_variants(variants), current.host)
+    chosen = chosen_configurations(lock, read_variants(variants))
     history = History(current.home.results)
     limit = int(memory_limit * 1e6) if memory_limit else None
     if interleave and len(chosen) == 1:
@@ -199,7 +168,7 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
     is_flag=True,
     help="Let the configurations take turns of 0.1 s, to tell smaller differences; all are loaded at once, and results come at the end.",
 )
-@click.option("--plot", type=FILE, help="Save the Pareto plot of these results as SVG.")
+@click.option("--plot", type=PLOT, help="Save the Pareto plot of these results as SVG.")
 @shared_options
 def benchmark(
     solution: str,

@@ -10,6 +10,7 @@ import click
 
 from codereef.cli.commands.shared import (
     FILE,
+    PLOT,
     complete_component,
     configurations_option,
     directory_option,
@@ -46,7 +47,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 )
 @program_option()
 @timeout_option("Time one configuration may take.")
-@click.option("--plot", type=FILE, help="Save a plot as SVG; of one configuration only.")
+@click.option("--plot", type=PLOT, help="Save a plot as SVG; of one configuration only.")
 @click.option("--output", type=FILE, help="Save everything as JSON.")
 @shared_options
 def pitfalls(
@@ -81,7 +82,7 @@ def pitfalls(
     if use.others:
         note(f"{use.model} is used through {use.solution}; {', '.join(use.others)} would do as well")
     _, lock, installed, _ = open_workspace(current, use.solution, directory)
-    chosen = _configurations(lock, use.model, read_variants(variants), current.host)
+    chosen = _configurations(lock, use.model, read_variants(variants))
     if plot is not None and len(chosen) > 1:
         raise UsageError("--plot shows one configuration.", hint=f"Choose it with `-v`, such as {chosen[0].id}.")
     documents = []
@@ -123,13 +124,13 @@ class _Shown:
         self._progress.close()
 
 
-def _configurations(lock: Lock, model: str, variants: dict[str, list[str]], host: str) -> list[LockedConfiguration]:
+def _configurations(lock: Lock, model: str, variants: dict[str, list[str]]) -> list[LockedConfiguration]:
     """Return the configurations to measure: those with the variants, or the first; of the model where one is named."""
-    from codereef.cli.commands.measuring import chosen_configurations
     from codereef.errors import LockError
+    from codereef.workspace.chosen import chosen_configurations
     from codereef.workspace.using import model_of
 
-    fitting = chosen_configurations(lock.configurations, variants, host)
+    fitting = chosen_configurations(lock, variants)
     chosen = [c for c in fitting if not model or model_of(lock, c) == model]
     if not chosen:
         raise LockError(

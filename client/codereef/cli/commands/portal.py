@@ -64,7 +64,7 @@ def start(host: str, port: int, database: Path | None, import_results: bool, as_
 
     home = Home.default()
     index = load_index(repositories(home), home.cache)
-    results = [r for r in History(home.results).all() if r.document["action"] == "benchmark"] if import_results else []
+    results = list(History(home.results).all()) if import_results else []
     path = database or home.portal / "portal.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     sources = [

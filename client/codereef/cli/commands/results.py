@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codereef.cli.commands.shared import FILE, complete_component, complete_result, session
+from codereef.cli.commands.shared import PLOT, complete_component, complete_result, session
 from codereef.cli.edge import note, print_json, shared_options, table, with_interval
 from codereef.home import Home
 
@@ -92,12 +92,10 @@ def save_plot(results: Sequence[Result], path: Path) -> None:
         NotFoundError: no result has both a latency and an accuracy.
     """
     from codereef.disk import write_atomic
-    from codereef.errors import NotFoundError, UsageError
+    from codereef.errors import NotFoundError
     from codereef.record.plot import Point, pareto_svg
     from codereef.record.summary import cpu_name, newest_comparable, row
 
-    if path.suffix.lower() != ".svg":
-        raise UsageError(f"{path.name}: plots are saved as SVG.", hint=f"Write {path.with_suffix('.svg').name}.")
     rows = [row(r) for r in newest_comparable(results)]
     if not rows:
         raise NotFoundError(
@@ -150,7 +148,7 @@ def selected(solution: str | None, limit: int | None = None) -> list[Result]:
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the newest.")
 @click.option(
     "--plot",
-    type=FILE,
+    type=PLOT,
     help="Save a Pareto plot as SVG: the newest results on the same data, load and machine.",
 )
 @click.option(

@@ -200,4 +200,15 @@ class _File(click.Path):
         return path
 
 
+class _Plot(_File):
+    """A file to write a plot to, refused before anything is measured where it is named as another format."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() != ".svg":
+            raise UsageError(f"{path.name}: plots are saved as SVG.", hint=f"Write {path.with_suffix('.svg').name}.")
+        return path
+
+
 FILE = _File(path_type=Path, dir_okay=False)
+PLOT = _Plot(path_type=Path, dir_okay=False)
