@@ -4,9 +4,12 @@
     python bench/record_noise.py MODEL OUT.json [--processes 120] [--seconds 1.5] [--keep 100] [--turns]
 
 Each process loads the model, warms up and measures with the measuring core. With `--turns` two of them are measured
-as `cr benchmark --interleave` measures two configurations, by the same code and in turns of the same length. Of the
-samples some are kept, evenly from the whole, which leaves their distribution as it was and the file small.
-`tests/bench/data` holds what `bench/compare_aa.py` judges the verdicts of `cr compare` by. Nothing of the machine is
+as `cr benchmark --interleave` measures two configurations: by the same code, in turns of the same length and on one
+processor.
+
+Of the samples some are kept, which keeps the file small: evenly from the whole, in their order, of processes that
+follow each other; evenly from the sorted ones of those in turns, where nothing is made of the order and the median
+is to stay as exact as it was. `tests/bench/data` holds what `bench/compare_aa.py` judges the verdicts of `cr compare` by. Nothing of the machine is
 recorded but times and its load before and after.
 """
 
@@ -33,10 +36,12 @@ def child(path: Path, seconds: float, warm: float, turns: bool) -> None:
     """Measure in this process and print the samples in ns, in the order taken."""
     import numpy as np
     from codereef.bench import runtimes
+    from codereef.bench.affinity import pin, processor_of_turns
     from codereef.bench.load.core import closed_loop
     from codereef.bench.load.rules import Budget
     from codereef.bench.turns import ClientTurns
 
+    pin(processor_of_turns() if turns else "")
     session = runtimes.load("onnx" if path.suffix == ".onnx" else "tflite", path, 1, {})
     feed = {t.name: np.ones(tuple(max(side, 1) for side in t.shape), dtype=t.dtype) for t in session.inputs}
     closed_loop(session.invoke, [feed], [Budget(warm)])
@@ -80,6 +85,15 @@ def measured(options: Sequence[str], count: int) -> list[list[int]]:
     return [process.samples for process in processes]
 
 
+def some(samples: Sequence[int], most: int, ordered: bool) -> list[int]:
+    """Keep at most so many samples: evenly in the order taken, or evenly in their size, the middle one among them."""
+    if not ordered or len(samples) <= most:
+        count = min(most, len(samples))
+        return [samples[i * len(samples) // count] for i in range(count)]
+    count = most - 1 + most % 2
+    return [sorted(samples)[round(i * (len(samples) - 1) / (count - 1))] for i in range(count)]
+
+
 def main() -> int:
     """Record and write; nothing is kept of an interrupted recording."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -103,9 +117,8 @@ def main() -> int:
     begin, load = time.monotonic(), [os.getloadavg()[0]]
     while len(series) < arguments.processes:
         for taken in measured(options, at_once):
-            count = min(arguments.keep, len(taken))
             # Four digits are finer than any clock's noise and keep the file small.
-            series.append([int(float(f"{ns:.4g}")) for ns in (taken[i * len(taken) // count] for i in range(count))])
+            series.append([int(float(f"{ns:.4g}")) for ns in some(taken, arguments.keep, arguments.turns)])
         print(f"\r{len(series)} of {arguments.processes}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     load.append(os.getloadavg()[0])

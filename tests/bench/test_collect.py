@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from codereef.bench.affinity import affinity
 from codereef.bench.collect import Phase, collected, not_available
 from codereef.bench.collect.harness import BATCHES, harness_metrics
 from codereef.bench.collect.nvml import Nvml
-from codereef.bench.collect.phase import Collection, affinity
+from codereef.bench.collect.phase import Collection
 from codereef.bench.collect.rapl import Rapl
 from codereef.bench.collect.sizes import runtime_size
 from codereef.bench.collect.ticks import Ticks

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from codereef.bench import runtimes
-from codereef.bench.affinity import parse_cpus
+from codereef.bench.affinity import parse_cpus, processor_of_turns
 from codereef.errors import OptionError
 
 from tests.bench.program_requests import ROOT
@@ -124,3 +125,20 @@ def test_every_thread_of_a_runtime_stays_on_the_processors() -> None:
     lists = json.loads(done.stdout)
     # Threads that numpy made at its import, before there was anything to pin, run no inference.
     assert lists.count("0") >= 2
+
+
+def test_those_that_take_turns_share_the_last_of_the_fastest_processors(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: None, raising=False)
+    assert processor_of_turns(tmp_path) == "3", "where nobody says how fast they are"
+    for number, capacity in enumerate((446, 1024, 1024, 446)):
+        folder = tmp_path / f"sys/devices/system/cpu/cpu{number}"
+        folder.mkdir(parents=True)
+        (folder / "cpu_capacity").write_text(f"{capacity}\n")
+    assert processor_of_turns(tmp_path) == "2", "and not a little one"
+    clock = tmp_path / "sys/devices/system/cpu/cpu1/cpufreq"
+    clock.mkdir()
+    (clock / "cpuinfo_max_freq").write_text("2800000\n")
+    assert processor_of_turns(tmp_path) == "1"
+    monkeypatch.delattr(os, "sched_setaffinity")
+    assert processor_of_turns(tmp_path) == ""

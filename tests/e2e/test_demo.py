@@ -149,6 +149,9 @@ def test_configurations_that_take_turns_are_measured_alike_and_compared_in_pairs
         # A turn begins warm, so the numbers are those of a process that is measured alone, but for the neighbours.
         assert 0.5 < result["metrics"]["latency_p50"]["value"] / whole[result["configuration"]["id"]] < 2
         assert "measured in turns" in result["metrics"]["energy_cpu"]["reason"]
+        # On one thread they shared a processor, and said so.
+        assert result["load"]["settings"]["cpus"] == result["environment"]["during"]["affinity"]
+        assert result["options"]["cpus"] == ""
     a, b = ({r["precision"]: r["id"] for r in results}[name] for name in ("fp32", "int8"))
     compared = ready.json("compare", a, b)
     assert compared["paired"] is True and compared["floor"] == 0.01

@@ -1,14 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pins the measured process to processors, before a runtime is loaded and makes its threads."""
+"""The processors of the measured process; it is pinned before a runtime is loaded and makes its threads."""
 
 from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+from typing import Optional
 
 from codereef.errors import OptionError
 
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+
+
+def affinity() -> Optional[str]:
+    """The processors this process may run on, as a kernel list such as ``0-3,8``; None where nobody says."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cpus = sorted(os.sched_getaffinity(0))
+    ranges: list[list[int]] = []
+    for cpu in cpus:
+        if ranges and ranges[-1][1] == cpu - 1:
+            ranges[-1][1] = cpu
+        else:
+            ranges.append([cpu, cpu])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -45,3 +61,38 @@ def pin(text: str) -> None:
             hint=f"it may use {', '.join(map(str, sorted(allowed)))}",
         )
     os.sched_setaffinity(0, wanted)
+
+
+def unpin(before: Optional[str]) -> None:
+    """Let this process use the processors again that `affinity` named before it was pinned."""
+    if before is not None:
+        os.sched_setaffinity(0, parse_cpus(before))
+
+
+def processor_of_turns(root: Path = Path("/")) -> str:
+    """The processor that processes use which take turns on one thread, as text for `pin`.
+
+    On processors of their own they would meet different neighbours: caches, and on a virtual machine the guests that
+    share a core. It is the last of the fastest ones open to this process, since the first handles most interrupts.
+
+    Args:
+        root: where the machine's file system begins.
+
+    Returns:
+        Its number; empty where the system cannot pin.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return ""
+    return str(max(os.sched_getaffinity(0), key=lambda number: (*_speed(root, number), number)))
+
+
+def _speed(root: Path, number: int) -> tuple[int, int]:
+    """Capacity of a processor, which Arm's kernels tell, and its highest clock; 0 where nobody says."""
+    folder = root / f"sys/devices/system/cpu/cpu{number}"
+    found = []
+    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
+        try:
+            found.append(int((folder / name).read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            found.append(0)
+    return found[0], found[1]

@@ -17,10 +17,11 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional, TextIO
 
-from codereef.bench.affinity import pin
+from codereef.bench.affinity import affinity, pin, processor_of_turns, unpin
 from codereef.bench.collect.sizes import runtime_size
 from codereef.bench.datasets import open_dataset
 from codereef.bench.load import mlperf
@@ -63,6 +64,9 @@ class Program:
         self._progress, self._response, self._turns = progress, response, turns
         self._asked, self._runtime_options = parse_options(request.options, request.runtime)
         self._options = self._asked.shared_by(*request.process)
+        alone = self._options.threads == 1 and not (self._options.provider or self._options.delegate)
+        if turns is not None and alone and not self._options.cpus:
+            self._options = replace(self._options, cpus=processor_of_turns())
 
     def execute(self) -> None:
         """Do what the request asks; the response holds the outcome.
@@ -71,6 +75,7 @@ class Program:
             OptionError: an option or the scenario cannot be had, here or with this model.
             CrError: the request, the model, the dataset or the runtime is at fault.
         """
+        before = affinity()
         pin(self._options.cpus)
         if self._request.action == "benchmark":
             # What cannot be done is said before anything is loaded, in the numbers of the user and not of a share.
@@ -99,6 +104,8 @@ class Program:
                 self._request.process[1] == 1,
                 self._turns,
             )
+            if self._options.cpus != self._asked.cpus:
+                unpin(before)  # it was for the turns alone
             if self._request.process[0] > 0:
                 return  # The first process scores; another would only do the same again.
             if self._options.accuracy == "sampled":

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Optional
 
+from codereef.bench.affinity import affinity
 from codereef.bench.collect.base import Collector, Phase, not_available
 from codereef.bench.collect.harness import harness_metrics
 from codereef.bench.collect.nvml import Nvml
@@ -20,20 +20,6 @@ from codereef.bench.response import Response
 
 #: Why numbers of the whole machine are missing.
 SHARED = "other processes were measured in turns with this one"
-
-
-def affinity() -> Optional[str]:
-    """The processors this process may run on, as a kernel list such as ``0-3,8``; None where nobody says."""
-    if not hasattr(os, "sched_getaffinity"):
-        return None
-    cpus = sorted(os.sched_getaffinity(0))
-    ranges: list[list[int]] = []
-    for cpu in cpus:
-        if ranges and ranges[-1][1] == cpu - 1:
-            ranges[-1][1] = cpu
-        else:
-            ranges.append([cpu, cpu])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
 
 
 class Collection:

@@ -34,7 +34,7 @@ NEVER = 1 << 62
 _AWAKE_NS = 200_000
 _FIRST_ROOM = 4096
 # So long, and once at least, a model runs unrecorded at the beginning of a turn: others had the caches meanwhile.
-_AGAIN_NS = 10_000_000
+_AGAIN_NS = 5_000_000
 
 
 class StopRule(Protocol):
