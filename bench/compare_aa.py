@@ -154,7 +154,7 @@ def sources(recordings: Sequence[Path]) -> Iterator[Source]:
     yield synthetic("shifts 0.5 %, 1 % of it lasting", slow=0.01, power=False)
     yield synthetic("shifts 0.5 %, 1 % lasting, turns", slow=0.01, turns=True, power=False)
     yield synthetic("shifts 0.9 %, 10 % meanwhile, turns", shift=0.009, meanwhile=0.1, turns=True)
-    yield synthetic("shifts 1.4 %, 30 % meanwhile, turns", shift=0.014, meanwhile=0.3, turns=True)
+    yield synthetic("shifts 1.2 %, 30 % meanwhile, turns", shift=0.012, meanwhile=0.3, turns=True)
     yield synthetic("one in five unlucky (10 %), turns", layouts=0.2, turns=True, power=False)
     for path in recordings:
         yield from recorded(path)

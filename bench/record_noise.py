@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records real noise: one model measured in many processes, one after the other or two and two in turns.
 
-    python bench/record_noise.py MODEL OUT.json [--processes 120] [--seconds 1.5] [--keep 100] [--turns]
+    python bench/record_noise.py MODEL OUT.json [--processes 120] [--seconds 1.43] [--keep 100] [--turns]
 
-Each process loads the model, warms up and measures with the measuring core. With `--turns` two of them are measured
+Each process loads the model, warms up and measures with the measuring core, as long and as often as one of seven
+processes of `cr benchmark` does by default. With `--turns` two of them are measured
 as `cr benchmark --interleave` measures two configurations: by the same code, in turns of the same length and on one
 processor.
 
@@ -31,6 +32,9 @@ sys.path.insert(0, str(ROOT / "client"))
 from codereef.run.measure import TURN_SECONDS  # noqa: E402
 from codereef.target.local import Child, clean_environment  # noqa: E402
 
+#: Most samples of a process: its share of the 10,000 that `cr benchmark` takes by default.
+MOST = 1429
+
 
 def child(path: Path, seconds: float, warm: float, turns: bool) -> None:
     """Measure in this process and print the samples in ns, in the order taken."""
@@ -38,7 +42,7 @@ def child(path: Path, seconds: float, warm: float, turns: bool) -> None:
     from codereef.bench import runtimes
     from codereef.bench.affinity import pin, processor_of_turns
     from codereef.bench.load.core import closed_loop
-    from codereef.bench.load.rules import Budget
+    from codereef.bench.load.rules import Budget, MaxCount
     from codereef.bench.turns import ClientTurns
 
     pin(processor_of_turns() if turns else "")
@@ -46,7 +50,7 @@ def child(path: Path, seconds: float, warm: float, turns: bool) -> None:
     feed = {t.name: np.ones(tuple(max(side, 1) for side in t.shape), dtype=t.dtype) for t in session.inputs}
     closed_loop(session.invoke, [feed], [Budget(warm)])
     given = ClientTurns(TURN_SECONDS, sys.stdout, sys.stdin) if turns else None
-    measured = closed_loop(session.invoke, [feed], [Budget(seconds)], turns=given)
+    measured = closed_loop(session.invoke, [feed], [Budget(seconds), MaxCount(MOST)], turns=given)
     print(json.dumps({"samples": measured.samples_ns.tolist()}))
 
 
@@ -100,7 +104,7 @@ def main() -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--processes", type=int, default=120)
-    parser.add_argument("--seconds", type=float, default=1.5, help="length of the measurement in each process")
+    parser.add_argument("--seconds", type=float, default=1.43, help="length of the measurement in each process")
     parser.add_argument("--keep", type=int, default=100, help="samples kept of each process")
     parser.add_argument("--warm", type=float, default=0.3, help="seconds of warm-up in each process")
     parser.add_argument("--turns", action="store_true", help="let two processes at a time take turns")

@@ -208,7 +208,7 @@ def _compare_pairs(
         NOISE_FLOOR,
         pairs.detectable(PAIRS_ALPHA, NOISE_FLOOR),
         f"Student's t two-sided on the logarithms of the ratios of {pairs.count} pairs of processes that took turns "
-        f"p < {PAIRS_ALPHA:g} and |ratio - 1| >= {NOISE_FLOOR:g}; ratio: their geometric mean, its interval by the same t",
+        f"p < {PAIRS_ALPHA:g} and |ratio - 1| >= {NOISE_FLOOR:g}; ratio: their geometric mean over both orders, its interval by the same t",
         paired=True,
     )
 

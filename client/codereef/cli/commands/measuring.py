@@ -166,7 +166,7 @@ def _finish(done: list[tuple[LockedConfiguration, Measured, Result]]) -> None:
 @click.option(
     "--interleave",
     is_flag=True,
-    help="Let the configurations take turns of 0.1 s, to tell smaller differences; all are loaded at once, and results come at the end.",
+    help="Let the configurations take turns of 0.05 s, to tell smaller differences; all are loaded at once, and results come at the end.",
 )
 @click.option("--plot", type=PLOT, help="Save the Pareto plot of these results as SVG.")
 @shared_options
