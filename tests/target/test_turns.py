@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,14 +30,16 @@ for n in range({turns}):
 class Program:
     """A child whose line `over` ends its turn; `lines` are the others."""
 
-    def __init__(self, tmp_path: Path, code: str, timeout: float = 20.0) -> None:
+    def __init__(
+        self, tmp_path: Path, code: str, timeout: float = 20.0, read: Callable[[str], object] | None = None
+    ) -> None:
         self.lines: list[str] = []
         self.child = Child(
             [sys.executable, "-I", "-c", code],
             cwd=tmp_path,
             environ=clean_environment(os.environ),
             timeout=timeout,
-            on_line=self._read,
+            on_line=read or self._read,
             turns=True,
         )
 
@@ -97,6 +100,17 @@ def test_a_program_that_waits_can_be_stopped(tmp_path: Path) -> None:
     assert program.child.outcome().status == "interrupted"
     with pytest.raises(ProcessLookupError):
         os.kill(int(program.lines[0]), 0)
+
+
+def test_trouble_with_its_lines_ends_a_program_that_takes_turns(tmp_path: Path) -> None:
+    program = Program(
+        tmp_path, "import time; print('first', flush=True); print('over', flush=True); time.sleep(60)", read=int
+    )
+    began = time.monotonic()
+    assert not program.child.proceed()
+    assert time.monotonic() - began < 10
+    with pytest.raises(ValueError, match="first"):
+        program.child.outcome()
 
 
 def test_one_that_never_started_has_no_outcome_but_being_interrupted(tmp_path: Path) -> None:

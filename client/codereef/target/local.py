@@ -183,7 +183,9 @@ class Child:
         began = time.monotonic()
         try:
             if wait_for_either(self._go_on(), self._over, self._timeout - self._ran) is None:
-                return True
+                if not self._trouble:
+                    return True
+                status = "interrupted"  # nobody reads its lines any more, so nobody would see its next turn end
         except subprocess.TimeoutExpired:
             status = "timeout"
         except KeyboardInterrupt:
@@ -267,6 +269,7 @@ class Child:
                     self._on_line(line.rstrip("\n"))
                 except Exception as error:  # Reading goes on: a full pipe would stop the program.
                     self._trouble.append(error)
+                    self.turn_over()
 
     def _read_errors(self, lines: Iterable[str]) -> None:
         self._tail.extend(line.rstrip("\n") for line in lines)
