@@ -20,7 +20,7 @@ from codereef.lock.model import Lock, environment_key
 from codereef.meta.schemas import problems
 from codereef.record.history import History
 from codereef.repo.index import Index
-from codereef.run.measure import Measured, Order, measure, measure_all
+from codereef.run.measure import TURN_SECONDS, Measured, Order, measure, measure_all
 from codereef.run.process import Update
 from codereef.solve.candidates import Request
 
@@ -399,7 +399,7 @@ def test_programs_that_can_take_turns_within_a_process(tmp_path: Path) -> None:
     (_, first), (_, second) = in_turns(tmp_path, TURNS, interleave=True, turns=True)
     assert {d.document["status"] for d in (first, second)} == {"ok"}
     assert first.document["turns"] == second.document["turns"]
-    assert first.document["warnings"][0] == "asked for {'seconds': 0.1}"
+    assert first.document["warnings"][0] == f"asked for {{'seconds': {TURN_SECONDS}}}"
     a, b = ([tuple(moments(one)[i : i + 2]) for i in range(0, 12, 2)] for one in (first, second))
     spans = sorted([*a, *b])
     assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), "one at a time"
