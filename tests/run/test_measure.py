@@ -21,7 +21,7 @@ from codereef.meta.schemas import problems
 from codereef.record.history import History
 from codereef.repo.index import Index
 from codereef.run.measure import TURN_SECONDS, Measured, Order, measure, measure_all
-from codereef.run.process import Update
+from codereef.run.process import Process, Update
 from codereef.solve.candidates import Request
 
 from tests.solve.worlds import dataset, found, model, package, program, soft, solution, solved
@@ -438,6 +438,28 @@ def test_an_interrupt_ends_all_that_take_turns(tmp_path: Path) -> None:
     )
     assert [one.document["status"] for _, one in found] == ["interrupted", "interrupted"]
     assert [moments(one) for _, one in found] == [[1.0], [1.0]], "what both had saved is kept"
+
+
+def test_an_interrupt_between_two_turns_keeps_as_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, calls = Process.proceed, list[Process | None]()
+
+    def proceed(process: Process) -> bool:
+        calls.append(process)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return own(process)
+
+    monkeypatch.setattr(Process, "proceed", proceed)
+    saved = (
+        "(out / 'samples.partial.json').write_text(json.dumps({'samples': {'when': {'unit': 's', 'values': [1.0]}}}))\n"
+    )
+    found = in_turns(tmp_path, saved + "(out / 'response.json').unlink()\n" + TURNS, interleave=True, turns=True)
+    assert [one.document["status"] for _, one in found] == ["interrupted", "interrupted"]
+    assert [moments(one) for _, one in found] == [[1.0], [1.0]]
+    calls.clear()
+    calls.extend([None, None, None])  # so that the next is the fourth, before any has been started
+    with pytest.raises(KeyboardInterrupt):
+        in_turns(tmp_path, TURNS, interleave=True, turns=True)
 
 
 def test_a_rule_about_one_run_is_measured_in_one_process(tmp_path: Path) -> None:

@@ -133,14 +133,19 @@ def _run_next(entries: Sequence[tuple[int, Measurement]], on_update: Callable[[i
 
             process = measurement.process(update, TURN_SECONDS if len(entries) > 1 else None)
             waiting.append((measurement, opened.enter_context(process)))
-        while waiting:
-            measurement, process = waiting.popleft()
-            if process.proceed():
-                waiting.append((measurement, process))
-                continue
-            measurement.add(process.answer())
-            if measurement.interrupted:
-                break
+        try:
+            while waiting:
+                measurement, process = waiting[0]
+                if process.proceed():
+                    waiting.rotate(-1)
+                    continue
+                measurement.add(process.answer())
+                waiting.popleft()
+                if measurement.interrupted:
+                    break
+        except KeyboardInterrupt:  # between two turns, when none of the processes runs
+            if not any(process.started for _, process in waiting):
+                raise
         for measurement, process in waiting:
             if process.started:
                 measurement.add(process.answer())
