@@ -47,6 +47,7 @@ def test_without_a_known_pixel_there_is_no_value() -> None:
 scores = st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=40)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(scores)
 def test_auc_equals_scikit_learn_with_ties(rows: list[tuple[bool, int]]) -> None:
@@ -84,6 +85,7 @@ def test_a_truth_that_never_changes_has_no_r2() -> None:
     assert regression_metrics(np.ones((12, 1)), np.zeros((12, 1)), 0.95)["R2"].value is None
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_auc_of_the_population_as_often_as_it_says() -> None:
     """Normal scores one standard deviation apart: AUC is Phi(1 / sqrt(2)) = 0.7602."""
     generator = np.random.default_rng(11)

@@ -117,6 +117,7 @@ def test_one_unlucky_process_is_said() -> None:
     json.dumps(summary.between.as_dict())
 
 
+@pytest.mark.slow
 def test_share_tells_noise_within_from_what_lies_between() -> None:
     rng = np.random.default_rng(7)
     within = [between_processes(processes(rng, 5, 200, 0.0), i).share or 0.0 for i in range(20)]

@@ -286,6 +286,7 @@ def test_progress_survives_a_reader_that_went_away() -> None:
     progress.say("measure", 0, None)
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_the_child_and_not_of_its_parent() -> None:
     """A child of a large parent: getrusage would start at the parent's size."""
     big = np.ones(300 * 1024 * 1024, dtype=np.uint8)

@@ -54,6 +54,7 @@ def test_median_interval_covers_the_median_as_often_as_it_says() -> None:
     assert 0.93 <= hits / 1000 <= 0.995
 
 
+@pytest.mark.slow
 def test_bootstrap_interval_covers_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(11)
     hits = {"median": 0, "mean": 0}

@@ -178,6 +178,7 @@ def test_readings_that_do_not_tell_the_energy_give_a_reason(
         assert metric["reason"].startswith("not available: ") and expected in metric["reason"]
 
 
+@pytest.mark.slow
 def test_a_real_meter_is_read_while_a_phase_runs(tmp_path: Path) -> None:
     """A program that tells joules at 40 W, read twice a second; the phase lasts 1.2 s."""
     script = tmp_path / "meter.py"

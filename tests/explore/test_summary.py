@@ -153,6 +153,7 @@ def test_many_repetitions_have_the_interval_of_order_statistics(n: int) -> None:
     assert coverage[0] >= 0.95 - 1e-12 > coverage[1], "the narrowest that holds the median with 95 %"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 5, 8])
 def test_the_interval_holds_the_median_as_often_as_it_says(n: int) -> None:
     random = Random(3)

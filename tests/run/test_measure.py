@@ -200,6 +200,7 @@ PHASED = (
 )
 
 
+@pytest.mark.slow
 def test_the_machine_is_watched_while_queries_run(tmp_path: Path) -> None:
     document = measured(tmp_path, PHASED).document
     during = document["environment"]["during"]
@@ -209,6 +210,7 @@ def test_the_machine_is_watched_while_queries_run(tmp_path: Path) -> None:
     assert "phase" not in document
 
 
+@pytest.mark.slow
 def test_a_meter_measures_the_program_s_phase(tmp_path: Path) -> None:
     class Clock:
         """25 W, as a counter that any process of this machine can read."""

@@ -80,6 +80,7 @@ def test_collecting_resumes_after_a_failure_too() -> None:
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_ticks_see_the_samples_so_far_and_are_in_no_sample() -> None:
     sizes: list[int] = []
 
@@ -103,6 +104,7 @@ def test_what_is_kept_of_queries_that_were_never_sent_is_nothing() -> None:
     assert closed_loop(lambda feed: feed, [1], [MaxCount(5)], keep=(9,)).kept == ()
 
 
+@pytest.mark.slow
 def test_the_time_of_looking_and_of_the_last_query_are_known() -> None:
     measured = closed_loop(time.sleep, [0.002], [MaxCount(30)], on_tick=lambda _: time.sleep(0.05), tick_s=0.02)
     assert measured.paused_ns >= 0.05e9

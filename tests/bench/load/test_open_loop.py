@@ -59,6 +59,7 @@ def test_a_queue_that_grows_shows_in_latencies_and_in_who_was_left_waiting() -> 
     assert "budget" in measured.stopped
 
 
+@pytest.mark.slow
 def test_the_schedule_stands_still_while_a_tick_runs() -> None:
     sizes: list[int] = []
 

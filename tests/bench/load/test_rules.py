@@ -48,6 +48,7 @@ def test_a_tail_needs_more_samples_than_the_median() -> None:
     assert not NarrowInterval(10.0, 0.95, 100, 0.999).reason(samples, 0)  # no order statistic lies above it
 
 
+@pytest.mark.slow
 def test_a_minimum_duration_holds_time_and_count() -> None:
     slow = closed_loop(time.sleep, [0.01], [MinDuration(0.1, 3), MaxCount(1000)])
     assert slow.last_ns >= 0.1e9

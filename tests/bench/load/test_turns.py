@@ -32,6 +32,7 @@ class Others:
         self.spans.append((begin, time.perf_counter()))
 
 
+@pytest.mark.slow
 def test_what_others_take_is_in_no_number() -> None:
     others, begin = Others(0.05, 0.2), time.perf_counter()
     measured = closed_loop(time.sleep, [0.001], [Budget(0.3)], turns=others)
@@ -45,6 +46,7 @@ def test_what_others_take_is_in_no_number() -> None:
     assert measured.last_ns < measured.elapsed_ns
 
 
+@pytest.mark.slow
 def test_a_turn_lasts_as_long_as_was_said() -> None:
     others = Others(0.08, 0.02)
     closed_loop(time.sleep, [0.002], [Budget(0.5)], turns=others)
@@ -53,6 +55,7 @@ def test_a_turn_lasts_as_long_as_was_said() -> None:
     assert np.median(own) == pytest.approx(0.09, abs=0.015)
 
 
+@pytest.mark.slow
 def test_a_turn_begins_with_queries_that_are_not_recorded() -> None:
     others, calls = Others(0.02, 0.01), []
     measured = closed_loop(lambda feed: calls.append(time.sleep(0.001)), [None], [Budget(0.1)], turns=others)
@@ -63,6 +66,7 @@ def test_a_turn_begins_with_queries_that_are_not_recorded() -> None:
     assert closed_loop(time.sleep, [0.001], [MaxCount(3)]).unrecorded == 0
 
 
+@pytest.mark.slow
 def test_no_query_of_a_schedule_waits_for_others() -> None:
     others = Others(0.05, 0.2)
     measured = open_loop(lambda feed: None, [None], PoissonArrivals(1000, 1), [Budget(0.3)], turns=others)
