@@ -162,7 +162,7 @@ def test_results_whose_processes_took_turns_are_compared_in_pairs(tmp_path: Path
     a, b = forked(tmp_path, 1, shift=0.03, **TURNS), forked(tmp_path, 2, shift=0.03, **TURNS)
     turns = compare_results(a, b)
     assert turns.paired and turns.floor == 0.01 and "pairs of processes" in turns.method
-    assert "interleave" not in turns.reach
+    assert "interleave" not in turns.reach and "7 and 7 processes that took turns" in turns.sentence
     apart = compare_results(a, forked(tmp_path, 2, shift=0.03))
     assert not apart.paired and apart.floor > 0.05, "at the same time, but by another command"
     assert apart.verdict == "no measurable difference" and "--interleave" in apart.reach

@@ -76,7 +76,9 @@ class ResultComparison:
         """How many samples of B and A there are, and of how many processes."""
         samples = f"{self.samples[1]} and {self.samples[0]} samples"
         return samples + (
-            f" of {self.processes[1]} and {self.processes[0]} processes" if max(self.processes) > 1 else ""
+            f" of {self.processes[1]} and {self.processes[0]} processes{' that took turns' if self.paired else ''}"
+            if max(self.processes) > 1
+            else ""
         )
 
     @property
