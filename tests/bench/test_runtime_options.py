@@ -127,6 +127,18 @@ def test_every_thread_of_a_runtime_stays_on_the_processors() -> None:
     assert lists.count("0") >= 2
 
 
+def test_a_provider_that_gives_way_to_the_processor_is_refused(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """As where onnxruntime-gpu finds no CUDA: it lists the provider, and runs without it."""
+    import onnxruntime
+
+    listed = ["CUDAExecutionProvider", *onnxruntime.get_available_providers()]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
+    path = ROOT / "components/model/shapes-ssd/shapes-ssd-fp32.onnx"
+    with pytest.raises(OptionError, match="could not start the execution provider CUDAExecutionProvider") as caught:
+        runtimes.load("onnx", path, 1, {"provider": "CUDAExecutionProvider"})
+    assert "would run on CPUExecutionProvider" in caught.value.message
+
+
 def test_those_that_take_turns_share_the_last_of_the_fastest_processors(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: None, raising=False)

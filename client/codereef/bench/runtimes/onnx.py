@@ -72,4 +72,12 @@ def load(path: Path, threads: int, options: Mapping[str, Any]) -> OnnxSession:
             f"onnxruntime {onnxruntime.__version__} refuses {path.name}: {error}",
             hint="the model may need an operator, opset or type that this version does not have",
         ) from error
+    # One whose libraries or device are missing gives way to the processor, without an error.
+    running = session.get_providers()
+    if provider not in running:
+        raise OptionError(
+            f"onnxruntime {onnxruntime.__version__} could not start the execution provider {provider} and would run "
+            f"on {', '.join(running)}",
+            hint="its libraries or its device may be missing; standard error may say which",
+        )
     return OnnxSession(session, onnxruntime.__version__)
