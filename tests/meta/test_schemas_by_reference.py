@@ -335,3 +335,12 @@ def test_two_thousand_components_are_judged_in_a_tenth_of_a_second() -> None:
         taken.append(time.process_time() - started)
     # Measured at 0.045 s. A machine with much else to do needs more than its usual time, hence the room.
     assert min(taken) < 0.2
+
+
+@pytest.mark.parametrize("wrong", [True, None, "1", [], {}, "nothing"])
+def test_what_is_no_number_among_many_is_found_at_its_place(wrong: Any) -> None:
+    values = [1, 2.5, *([] if wrong == "nothing" else [wrong]), 3, *([] if wrong == "nothing" else [wrong])]
+    document = {"samples": {"latency": {"unit": "s", "values": values}}}
+    assert agree(document, "result") is False, "much else is missing; what matters is that both name the same places"
+    places = [problem.path for problem in problems(document, "result") if "values" in problem.path]
+    assert places == ([] if wrong == "nothing" else ["$.samples.latency.values[2]", "$.samples.latency.values[4]"])

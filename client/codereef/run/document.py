@@ -140,8 +140,9 @@ def _runtime(lock: Lock, index: Index, parts: Parts, response: Mapping[str, Any]
 
 def _check_measured(document: dict[str, Any]) -> None:
     """Make a failure of a result whose program wrote what no result can hold; what is sound of it stays."""
+    found = problems(document, "result")
     for part in ("metrics", "samples", "processing", "warnings", "runtime", "load", "stages"):
-        wrong = [problem for problem in problems(document, "result") if problem.path.startswith(f"$.{part}")]
+        wrong = [problem for problem in found if problem.path.startswith(f"$.{part}")]
         if not wrong:
             continue
         if part in ("load", "stages"):
