@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from codereef.errors import RunError
-from codereef.target.local import Outcome, clean_environment, run
+from codereef.target.local import Outcome, clean_environment
+
+from tests.target.running import run
 
 pytestmark = pytest.mark.slow
 
@@ -113,9 +115,9 @@ def test_a_program_that_somebody_kills_has_crashed(tmp_path: Path) -> None:
 
 
 def test_a_program_dies_with_the_process_that_measures_it(tmp_path: Path) -> None:
-    code = "import os, sys, pathlib\nfrom codereef.target.local import run\n"
-    code += "run([sys.executable, '-c', 'import os,time; print(os.getpid(), flush=True); time.sleep(60)'], "
-    code += "cwd=pathlib.Path('.'), environ=dict(os.environ), timeout=60, on_line=lambda line: print(line, flush=True))"
+    code = "import os, sys, pathlib\nfrom codereef.target.local import Child\n"
+    code += "Child([sys.executable, '-c', 'import os,time; print(os.getpid(), flush=True); time.sleep(60)'], "
+    code += "cwd=pathlib.Path('.'), environ=dict(os.environ), timeout=60, on_line=lambda line: print(line, flush=True)).proceed()"
     client = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert client.stdout is not None
     program = int(client.stdout.readline())
@@ -177,9 +179,11 @@ def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import os, sys, pathlib
-from codereef.target.local import run
+from codereef.target.local import Child
 code = "import time; print('ready', flush=True); time.sleep(60)"
-outcome = run([sys.executable, "-c", code], cwd=pathlib.Path("."), environ=dict(os.environ), timeout=30, on_line=lambda line: print(line, flush=True))
+child = Child([sys.executable, "-c", code], cwd=pathlib.Path("."), environ=dict(os.environ), timeout=30, on_line=lambda line: print(line, flush=True))
+child.proceed()
+outcome = child.outcome()
 print(outcome.status, outcome.sentence)
 """
 

@@ -3,8 +3,8 @@
 
 What is tested are the medians of processes, for samples of one process are not independent of each other:
 thousands of them say nothing of what the next process will be like. The verdict is `faster` or `slower` when
-the test gives p < 0.01 (or less, see below) and the ratio of the medians is off 1 by at least the noise floor. Which test, and what
-floor, depends on how the two were measured:
+the test gives p < 0.01 (or less, see below) and the ratio of the medians is off 1 by at least the noise floor. Which
+test, and what floor, depends on how the two were measured:
 
 - Processes of the two took turns: each has a partner that was measured meanwhile, and the ratios of the pairs are
   tested (`pairs`) at p < 0.008. The floor is 1 %.

@@ -94,30 +94,6 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "DO_NOT_TRACK": "1"}
 
 
-def run(
-    command: Sequence[str],
-    *,
-    cwd: Path,
-    environ: Mapping[str, str],
-    timeout: float,
-    memory_limit: int | None = None,
-    on_line: Callable[[str], None] | None = None,
-    pass_fds: Sequence[int] = (),
-) -> Outcome:
-    """Run a program on this machine and wait for it; see `Child`."""
-    child = Child(
-        command,
-        cwd=cwd,
-        environ=environ,
-        timeout=timeout,
-        memory_limit=memory_limit,
-        on_line=on_line,
-        pass_fds=pass_fds,
-    )
-    child.proceed()
-    return child.outcome()
-
-
 class Child:
     """A program of this machine that is run with limits, in one go or in turns with others.
 

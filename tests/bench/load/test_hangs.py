@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from codereef.target.local import clean_environment, run
+from codereef.target.local import clean_environment
 
 from tests.bench.program_requests import ROOT
+from tests.target.running import run
 
 CODE = """
 import sys, time, types
