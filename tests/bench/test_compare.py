@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,15 @@ def processes(rng: np.random.Generator, count: int = PROCESSES, shift: float = 0
 
 def times(series: list[list[float]], factor: float) -> list[list[float]]:
     return [[value * factor for value in values] for values in series]
+
+
+def counted(pairs: Iterable[tuple[list[list[float]], list[list[float]]]], interleaved: bool = False) -> tuple[int, int]:
+    """In how many pairs of equal results a difference is seen, and in how many a slowdown of 5 % that is put in."""
+    alarms = found = 0
+    for a, b in pairs:
+        alarms += compare(a, b, confidence=None, interleaved=interleaved).verdict in (FASTER, SLOWER)
+        found += compare(a, times(b, 1.05), confidence=None, interleaved=interleaved).verdict == SLOWER
+    return alarms, found
 
 
 def test_a_single_process_each_is_judged_by_its_samples() -> None:
@@ -146,11 +156,7 @@ def test_what_pairs_would_show_is_shown_in_19_of_20_cases() -> None:
 def test_false_alarms_and_power_of_pairs(shift: float) -> None:
     """At 7 pairs: at most 1 % false alarms always, 95 % of 5 % slowdowns up to 1.2 % between processes."""
     rng, runs = np.random.default_rng(13), 400
-    alarms = found = 0
-    for _ in range(runs):
-        a, b = in_turns(rng, 1.0, shift=shift)
-        alarms += compare(a, b, confidence=None, interleaved=True).verdict in (FASTER, SLOWER)
-        found += compare(a, times(b, 1.05), confidence=None, interleaved=True).verdict == SLOWER
+    alarms, found = counted((in_turns(rng, 1.0, shift=shift) for _ in range(runs)), interleaved=True)
     assert alarms <= 9, "of 400; 1 in 100 gives more in 1 of 100 runs of this test"
     assert shift > 0.012 or found / runs >= 0.95
 
@@ -192,11 +198,7 @@ def test_comparison_repeats_with_its_seed_and_leaves_empty_processes_out() -> No
 def test_false_alarms_and_power_on_process_level_noise(shift: float) -> None:
     """At 7 processes: at most 1 % false alarms always, 95 % of 5 % slowdowns up to 0.9 % between processes."""
     rng, runs = np.random.default_rng(11), 400
-    alarms = found = 0
-    for _ in range(runs):
-        a, b = processes(rng, shift=shift, n=30), processes(rng, shift=shift, n=30)
-        alarms += compare(a, b, confidence=None).verdict in (FASTER, SLOWER)
-        found += compare(a, times(b, 1.05), confidence=None).verdict == SLOWER
+    alarms, found = counted((processes(rng, shift=shift, n=30), processes(rng, shift=shift, n=30)) for _ in range(runs))
     assert alarms / runs <= 0.01
     assert shift > 0.009 or found / runs >= 0.95
 
@@ -210,12 +212,14 @@ def recordings(turns: bool) -> list[Path]:
 def test_a_slowdown_of_5_percent_is_found_in_recorded_noise(path: Path) -> None:
     """In 95 % of results in turns, and in at most 1 % a difference where there is none."""
     series = json.loads(path.read_text(encoding="utf-8"))["processes"]
-    rng, runs, alarms, found = np.random.default_rng(14), 300, 0, 0
-    for _ in range(runs):
+    rng, runs = np.random.default_rng(14), 300
+
+    def pair() -> tuple[list[list[float]], list[list[float]]]:
         drawn = 2 * rng.choice(len(series) // 2, PROCESSES, replace=False)
         a, b = ([series[first + (i + second) % 2] for i, first in enumerate(drawn)] for second in (0, 1))
-        alarms += compare(a, b, confidence=None, interleaved=True).verdict in (FASTER, SLOWER)
-        found += compare(a, times(b, 1.05), confidence=None, interleaved=True).verdict == SLOWER
+        return a, b
+
+    alarms, found = counted((pair() for _ in range(runs)), interleaved=True)
     assert alarms <= 7, "of 300; 1 in 100 gives more in 1 of 80 runs of this test"
     assert found / runs >= 0.95
 
